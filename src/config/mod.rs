@@ -48,6 +48,7 @@
 //! anything else builds these types field by field: tests read theirs from YAML (`tests/support/fixture.rs`).
 mod advice;
 mod bind;
+mod bytes_or_time;
 mod defaults;
 mod diagnostic;
 mod dump;

@@ -17,6 +17,7 @@ use super::discovery::{Discovery, News, RunningLookups};
 use super::fences::FenceWatch;
 use super::file_writer::FileWriter;
 use super::handle::EngineCommand;
+use super::hooks::{FenceRequest, RunningHooks};
 use super::journal::JournalWriter;
 use super::materials;
 use super::places::{EndpointPlaces, places};
@@ -32,6 +33,7 @@ use super::troubles::StandingTroubles;
 use crate::config::{Config, Service};
 use crate::decision::{
     ConnectOutcome, Decision, Effect, EndpointId, Event, ServiceStatus, Serving, SessionAction, StandingChange,
+    TransitionStage,
 };
 use crate::routing::{Published, RoutingTable, ServiceView, SocketMap, TlsAssets};
 use crate::sys::clock;
@@ -98,6 +100,7 @@ pub(super) struct EngineInputs {
     probes: RunningProbes,
     lookups: RunningLookups,
     events: mpsc::Sender<Event>,
+    hooks: RunningHooks,
     /// The configuration whose checks are running.
     probed: Option<Arc<Config>>,
 }
@@ -111,6 +114,7 @@ impl Engine {
             probes: RunningProbes::new(sender.clone()),
             lookups: RunningLookups::new(found),
             events: sender,
+            hooks: RunningHooks::default(),
             probed: None,
         };
         self.watch(&mut inputs);
@@ -239,7 +243,19 @@ impl Engine {
                     self.records.held(&service, pool, address, reason, detail);
                 }
                 Effect::Incident(incident) => self.records.incident(&incident),
-                Effect::Transition(record) => self.records.transition(&record),
+                Effect::Transition(record) => {
+                    if !matches!(record.stage, TransitionStage::Waiting { .. }) {
+                        inputs.hooks.end(record.id);
+                    }
+                    self.records.transition(&record);
+                }
+                Effect::RunFence { transition, service, from, to } => {
+                    let instance = self.records.instance().to_string();
+                    let wanted = self.config.services.iter().find(|configured| configured.name == service);
+                    let hook = wanted.and_then(|service| service.failover.fence.clone());
+                    let request = FenceRequest { transition, service, from, to, instance };
+                    inputs.hooks.begin(hook, request, inputs.events.clone());
+                }
                 Effect::Condition(change) => self.records.condition(&change),
                 Effect::Alert(alert) => self.records.alert(alert),
                 Effect::Persist => persist = true,

@@ -5,7 +5,8 @@
 //! * [`start()`]: bind, restore, publish the first table, begin.
 //! * `engine`: an event or a deadline in → effects out → obeyed in order, publishing first.
 //! * `probes`, `confirm`, `sweep`: where events come from – out-of-band checks, second opinions, real traffic.
-//! * `fences`: when no session is left at a pool that was left.
+//! * `fences`: when no session is left at a pool that was left; `hooks`: what is run before another primary is followed.
+//! * `command`: programs that the configuration names, run with a deadline; `webhook`: JSON that is sent to an address.
 //! * `discovery`: what names of endpoints stand for.
 //! * `reload`, `state`: new configurations; what survives a restart. [`materials`]: what TLS reads from files. [`surroundings`]: what a
 //!   configuration means on this machine.
@@ -18,6 +19,7 @@
 mod act_report;
 mod acts;
 pub mod audit;
+mod command;
 mod confirm;
 pub mod credential_file;
 mod decision_snapshot;
@@ -28,6 +30,7 @@ mod fences;
 mod file_reader;
 mod file_writer;
 mod handle;
+mod hooks;
 mod instance;
 pub mod journal;
 pub mod jwks;
@@ -47,6 +50,7 @@ mod sweep;
 pub mod tally;
 pub mod tokens;
 mod troubles;
+mod webhook;
 
 pub use act_report::{ActReport, ParseServiceMarkError, ServiceMark, SessionsReport, new_act_id};
 pub use decision_snapshot::DecisionSnapshot;

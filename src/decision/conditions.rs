@@ -52,11 +52,17 @@ pub enum ConditionKind {
     MultiplePrimaries,
     /// An endpoint of the pool says that it is primary, and its data is old, of another branch or of another history: it gets nothing.
     StalePrimary,
+    /// The primary is gone, and the next one is not followed: it lacks more than `objectives.rpo`.
+    BeyondRpo,
+    /// The last change of the primary lost more than `objectives.rpo`.
+    RpoMissed,
+    /// The fence hook did not say, when it was last run, that the former primary takes no more writes.
+    Unfenced,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 16] = [
+    pub const ALL: [ConditionKind; 19] = [
         ConditionKind::AllDown,
         ConditionKind::PinnedToUnusable,
         ConditionKind::Isolated,
@@ -73,6 +79,9 @@ impl ConditionKind {
         ConditionKind::NoPrimary,
         ConditionKind::MultiplePrimaries,
         ConditionKind::StalePrimary,
+        ConditionKind::BeyondRpo,
+        ConditionKind::RpoMissed,
+        ConditionKind::Unfenced,
     ];
 
     /// Its name in records, metrics and `/status`.
@@ -94,6 +103,9 @@ impl ConditionKind {
             ConditionKind::NoPrimary => "no_primary",
             ConditionKind::MultiplePrimaries => "multiple_primaries",
             ConditionKind::StalePrimary => "stale_primary",
+            ConditionKind::BeyondRpo => "beyond_rpo",
+            ConditionKind::RpoMissed => "rpo_missed",
+            ConditionKind::Unfenced => "unfenced",
         }
     }
 
@@ -125,6 +137,13 @@ impl ConditionKind {
             ConditionKind::StalePrimary => {
                 "a primary has data that is not followed: stop it and make it a replica, or say `standfast accept SERVICE ENDPOINT`"
             }
+            ConditionKind::BeyondRpo => {
+                "the next primary lacks more than objectives.rpo and is not followed: bring the former one back, or say `standfast accept SERVICE ENDPOINT`"
+            }
+            ConditionKind::RpoMissed => "the last change of the primary lost more than objectives.rpo",
+            ConditionKind::Unfenced => {
+                "the fence hook did not say that the former primary is fenced: it may take writes of others, so stop it by hand"
+            }
         }
     }
 
@@ -139,7 +158,10 @@ impl ConditionKind {
             | ConditionKind::CheckBlind
             | ConditionKind::NoPrimary
             | ConditionKind::MultiplePrimaries
-            | ConditionKind::StalePrimary => ConditionSeverity::Error,
+            | ConditionKind::StalePrimary
+            | ConditionKind::BeyondRpo
+            | ConditionKind::RpoMissed
+            | ConditionKind::Unfenced => ConditionSeverity::Error,
             ConditionKind::Frozen
             | ConditionKind::NoStandby
             | ConditionKind::Held
@@ -155,7 +177,12 @@ impl ConditionKind {
     pub const fn is_decided(self) -> bool {
         matches!(
             self,
-            ConditionKind::Frozen | ConditionKind::Held | ConditionKind::Evacuated | ConditionKind::ObjectiveMissed
+            ConditionKind::Frozen
+                | ConditionKind::Held
+                | ConditionKind::Evacuated
+                | ConditionKind::ObjectiveMissed
+                | ConditionKind::RpoMissed
+                | ConditionKind::Unfenced
         )
     }
 }
@@ -347,6 +374,9 @@ impl Service {
             (ConditionKind::Evacuated, !self.evacuated.is_empty()),
             (ConditionKind::ObjectiveMissed, self.missed),
             (ConditionKind::MultiplePrimaries, self.has_rivals()),
+            (ConditionKind::BeyondRpo, self.following.beyond_rpo_since.is_some()),
+            (ConditionKind::RpoMissed, self.following.missed_rpo && self.has_rpo()),
+            (ConditionKind::Unfenced, self.is_unfenced()),
         ];
         holds.extend(simple.into_iter().filter(|(_, holds)| *holds).map(|(kind, _)| (kind, None)));
         let about = |kind: ConditionKind, pool: usize| (kind, Some(self.pools[pool].name.clone()));

@@ -131,9 +131,9 @@ impl Decision {
                 true
             }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
-            Event::GateAnswered { transition, gate, outcome, .. } => {
+            Event::GateAnswered { transition, gate, outcome, seen } => {
                 if let Some(service) = self.services.iter().position(|service| service.awaits(transition)) {
-                    self.turn(service, now, |service, _| service.gate_answered(&gate, &outcome));
+                    self.turn(service, now, |service, turn| service.gate_answered(&gate, &outcome, seen.min(turn.now)));
                 }
             }
             Event::SessionsEnded { service, pool, epoch, seen } => {
@@ -464,7 +464,7 @@ fn order(effect: &Effect) -> u8 {
         | Effect::CheckReach { .. }
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
-        Effect::Incident(_) | Effect::Transition(_) => 3,
+        Effect::Incident(_) | Effect::Transition(_) | Effect::RunFence { .. } => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Condition(_) | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActId, ActOutcome, ConditionChange, EndpointId, Held, Incident, Standing, TransitionRecord};
+use super::{ActId, ActOutcome, ConditionChange, EndpointId, Held, Incident, Standing, TransitionId, TransitionRecord};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -70,6 +70,18 @@ pub enum Effect {
     /// A switch began to wait for its gates, or waits no longer. When one begins, ask for its gates, and answer with
     /// [`Event::GateAnswered`](super::Event::GateAnswered).
     Transition(TransitionRecord),
+    /// Run the hook of `failover.fence`, and answer with [`Event::GateAnswered`](super::Event::GateAnswered) about
+    /// [`Gate::FenceHook`](super::Gate::FenceHook). When the transition ends before that, it is no longer wanted.
+    RunFence {
+        /// The transition that waits for it.
+        transition: TransitionId,
+        /// The service.
+        service: Name,
+        /// The former primary; `None` = it is not known.
+        from: Option<SocketAddr>,
+        /// The next one.
+        to: SocketAddr,
+    },
     /// The answer to an act: exactly one for each [`Event::Ordered`](super::Event::Ordered) and each refused reload, in its turn.
     Acted {
         /// The act.

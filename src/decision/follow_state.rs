@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::position_history::PositionHistory;
 use super::{DataPosition, EndpointId};
 use crate::time::MonoTime;
 
@@ -26,6 +27,21 @@ pub(super) struct Following {
     /// Since when the holder is that; of one of before a restart, since then.
     #[serde(default)]
     pub arrived: MonoTime,
+    /// Where the holder was, and when, in the lineage that is followed.
+    #[serde(default)]
+    pub history: PositionHistory,
+    /// Since when a primary has not been followed because it lacks more than the objective allows.
+    #[serde(default)]
+    pub beyond_rpo_since: Option<MonoTime>,
+    /// The last change of the holder lost more than the objective allows.
+    #[serde(default)]
+    pub missed_rpo: bool,
+    /// What came of the fence hook of the switch that waits.
+    #[serde(default)]
+    pub fence: Option<FenceReport>,
+    /// The fence hook did not say yes when it was last run.
+    #[serde(default)]
+    pub is_unfenced: bool,
     /// Since when the holder has not answered, while its sessions go on.
     #[serde(default)]
     pub silent_since: Option<MonoTime>,
@@ -64,6 +80,8 @@ pub enum FollowVerdict {
     Rival,
     /// It takes writes too, as all members of its cluster do: it is the next one when the holder is gone.
     Peer,
+    /// It says that it is primary, and would be followed if it did not lack more than the objective allows.
+    BeyondRpo,
     /// It says that it is primary, and is behind what was followed already.
     Stale,
     /// It says that it is primary, in another branch of the history.
@@ -107,6 +125,40 @@ pub struct FollowRecord {
     /// not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_transactions: Option<u64>,
+    /// The same as a time, in milliseconds: what was written after that is lost, or may be. It counts up to the moment of this record, so
+    /// it is never less than `age_ms`; absent = not known, or nothing is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_ms: Option<u64>,
+    /// What came of the fence hook; absent = there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceReport>,
+    /// That is more than `objectives.rpo`, or it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missed_rpo: bool,
+}
+
+/// What came of the fence hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FenceReport {
+    /// Whether it said that the former primary is fenced.
+    pub outcome: FenceOutcome,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// For people: why not; absent where it said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Whether the fence hook said that the former primary is fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceOutcome {
+    /// It did.
+    Fenced,
+    /// It did not, or could not be run.
+    Failed,
+    /// It had no answer in time.
+    Late,
 }
 
 /// What is followed, in the saved state.
@@ -121,4 +173,7 @@ pub struct SavedFollowing {
     pub position: DataPosition,
     /// How long ago it was read, in microseconds.
     pub age_us: u64,
+    /// How long a primary has not been followed because it lacks too much, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_rpo_us: Option<u64>,
 }

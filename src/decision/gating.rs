@@ -32,7 +32,11 @@ impl Service {
     fn gates<'a>(&self, switch: &IntendedSwitch, turn: &Turn<'a>) -> Option<Cow<'a, GateRules>> {
         let endpoints = switch.to.is_some_and(|to| !self.pools[to].is_static);
         let rules = match switch.kind {
-            SwitchKind::Follow => Cow::Owned(turn.gates.clone().with_fence(FENCE_LIMIT)),
+            SwitchKind::Follow => {
+                let mut rules = turn.gates.clone().with_fence(FENCE_LIMIT);
+                rules.gates.extend(self.hook_of(switch).map(|_| Gate::FenceHook));
+                Cow::Owned(rules)
+            }
             _ => Cow::Borrowed(turn.gates),
         };
         Some(rules).filter(|rules| endpoints && !rules.is_empty())
@@ -92,6 +96,7 @@ impl Service {
             }
             _ => GateState::asked(gate),
         };
+        let hook = self.hook_of(&switch);
         let waiting = Transition {
             id: TransitionId(*turn.transitions),
             kind: switch.kind,
@@ -107,6 +112,7 @@ impl Service {
             at_limit: rules.at_limit,
             gates: rules.gates.iter().map(gate).collect(),
             fence,
+            hook,
         };
         self.timers.arm(Timer::Transition, waiting.until);
         let stage = TransitionStage::Waiting { closed: waiting.closed(), until: waiting.until };
@@ -197,15 +203,20 @@ impl Service {
     }
 
     /// An answer about a gate of the transition that waits. Returns whether it says something new.
-    pub fn gate_answered(&mut self, gate: &Gate, outcome: &GateOutcome) -> bool {
-        let external = matches!(gate, Gate::External { .. });
-        let waiting = self.transition.as_mut().filter(|_| external);
-        waiting.is_some_and(|waiting| waiting.answer(gate, outcome))
+    pub fn gate_answered(&mut self, gate: &Gate, outcome: &GateOutcome, seen: MonoTime) -> bool {
+        match gate {
+            Gate::External { .. } => self.transition.as_mut().is_some_and(|waiting| waiting.answer(gate, outcome)),
+            Gate::FenceHook => self.hook_answered(outcome, seen),
+            Gate::FenceAcknowledged => false,
+        }
     }
 
     /// The transition that waits ends when it has come to that; at once, where all its gates were open from the beginning.
     fn advance_transition(&mut self, turn: &mut Turn<'_>) -> Intent {
-        match self.transition.as_ref().and_then(|waiting| waiting.end(turn.now)) {
+        self.ask_hook_when_due(turn);
+        let end = self.transition.as_ref().and_then(|waiting| waiting.end(turn.now));
+        end.iter().for_each(|stage| self.note_late_hook(stage, turn.now));
+        match end {
             None => Intent::Waits,
             // Its own sessions have ended, and not yet those of the services that move with it.
             Some(TransitionStage::Taken) if self.awaits_companions() && self.is_waiting_before_its_end(turn.now) => {
@@ -275,7 +286,8 @@ impl Service {
         let kind = waiting.kind == switch.kind || waiting.kind == SwitchKind::Switchover && self.is_drained();
         let marks =
             (waiting.pins, waiting.pinned_until, waiting.undoes) == (switch.pins, switch.pinned_until, switch.undoes);
-        to && kind && marks && switch.is_ordered() == waiting.is_ordered()
+        let same_primary = switch.kind != SwitchKind::Follow || !waiting.has_told_of_another(self.following.next);
+        to && kind && marks && same_primary && switch.is_ordered() == waiting.is_ordered()
     }
 
     fn is_drained(&self) -> bool {

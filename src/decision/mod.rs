@@ -18,6 +18,7 @@ mod evacuation;
 mod event;
 mod evidence;
 mod failover;
+mod fence_hook;
 mod few_sources;
 mod follow_state;
 mod following;
@@ -33,6 +34,9 @@ mod persist;
 mod persist_orders;
 mod pool;
 mod position;
+mod position_history;
+#[cfg_attr(not(test), expect(dead_code, reason = "no key of the configuration orders a promotion yet"))]
+mod promotion;
 mod reach;
 mod reading;
 mod recent_acts;
@@ -63,7 +67,7 @@ pub use conditions::{Condition, ConditionChange, ConditionKind, ConditionSeverit
 pub use effect::{Alert, Effect, SessionAction, StandingChange};
 pub use event::{ConnectOutcome, Digest, Event, Failure, FailureCounts, ProbeFailure, ProbeOutcome, Silence};
 pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, SourceTally};
-pub use follow_state::{FollowRecord, FollowVerdict, SavedFollowing};
+pub use follow_state::{FenceOutcome, FenceReport, FollowRecord, FollowVerdict, SavedFollowing};
 pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};

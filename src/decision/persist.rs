@@ -115,7 +115,10 @@ impl Saved {
             service.forced_ages_us.iter_mut().for_each(later);
             service.conditions.iter_mut().for_each(|open| later(&mut open.age_us));
             service.frozen_for_us.iter_mut().for_each(|left| *left = left.saturating_sub(us(by)));
-            service.following.iter_mut().for_each(|following| later(&mut following.age_us));
+            if let Some(following) = &mut service.following {
+                later(&mut following.age_us);
+                following.beyond_rpo_us.iter_mut().for_each(later);
+            }
             service.shorten_orders(by);
         }
         for SavedIncident(incident) in &mut self.incidents {
@@ -260,8 +263,10 @@ fn check_incident(incident: &mut Incident, epoch: u64) -> Result<(), String> {
     for text in std::iter::once(&mut incident.actor.name).chain(&mut incident.actor.origin) {
         *text = printable(text).into_owned();
     }
-    for evidence in &mut incident.evidence {
-        evidence.detail = printable(&evidence.detail).into_owned();
+    let fence = incident.following.as_mut().and_then(|record| record.fence.as_mut());
+    let details = incident.evidence.iter_mut().map(|evidence| &mut evidence.detail);
+    for detail in details.chain(fence.and_then(|fence| fence.detail.as_mut())) {
+        *detail = printable(detail).into_owned();
     }
     Ok(())
 }
@@ -355,5 +360,7 @@ impl Service {
         saved.following.iter().for_each(|following| self.restore_following(following, now));
         self.was_down = saved.down;
         self.missed = self.conditions.iter().any(|open| open.kind == ConditionKind::ObjectiveMissed);
+        self.following.missed_rpo = self.conditions.iter().any(|open| open.kind == ConditionKind::RpoMissed);
+        self.following.is_unfenced = self.conditions.iter().any(|open| open.kind == ConditionKind::Unfenced);
     }
 }

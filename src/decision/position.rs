@@ -111,6 +111,15 @@ impl DataPosition {
         }
     }
 
+    /// How much of the log of its lineage it has, in bytes; `None` where positions are no bytes.
+    pub(super) fn offset(&self) -> Option<u64> {
+        match self {
+            DataPosition::Postgres(position) => Some(position.lsn.0),
+            DataPosition::Redis(position) => Some(position.offset),
+            DataPosition::Transactions(_) => None,
+        }
+    }
+
     /// Its lineage, for people.
     pub fn lineage(&self) -> String {
         match self {

@@ -338,9 +338,9 @@ impl Service {
             (None, Mode::ActivePassive) => self.decide_active(turn),
             (None, Mode::ActiveActive) => self.decide_shares(turn),
         }
-        self.timers.fired(Timer::FirstRound, turn.now);
-        self.timers.fired(Timer::FirstChoice, turn.now);
-        self.timers.fired(Timer::Silence, turn.now);
+        for timer in [Timer::FirstRound, Timer::FirstChoice, Timer::Silence, Timer::RpoPatience] {
+            self.timers.fired(timer, turn.now);
+        }
         self.wait_for_hold_down(turn.now);
     }
 

@@ -111,6 +111,9 @@ pub struct FollowingStatus {
     /// How long ago it was read, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed_age_ms: Option<u64>,
+    /// How long a primary has not been followed because it lacks more than `objectives.rpo` allows, in milliseconds; absent = there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_rpo_ms: Option<u64>,
     /// An operator has accepted the data of this endpoint, which is followed when the sessions of the holder have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

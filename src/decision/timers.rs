@@ -19,6 +19,7 @@
 //! | `Hold` | service | an operator holds it | switches are free again |
 //! | `Pin` | service | an operator pinned it for a time | it decides freely again |
 //! | `Evacuation` | service | a zone of its pools is evacuated | its pools are used as before |
+//! | `RpoPatience` | service | a primary is not followed because it lacks too much, and `rpo_patience` is set | it is followed |
 //! | `Silence` | service | the primary that it follows is silent, and `fence_after` is set | its sessions end |
 //! | `Weight` | endpoint | an operator weighs it for a time | it has the configured weight again |
 
@@ -50,6 +51,7 @@ pub(super) enum Timer {
     Evacuation,
     Weight,
     Silence,
+    RpoPatience,
 }
 
 /// Armed timers of one endpoint or one service.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Actor, SwitchKind};
+use super::{Actor, EndpointId, SwitchKind};
 use crate::config::Name;
 use crate::time::MonoTime;
 
@@ -23,6 +23,8 @@ pub enum Gate {
     /// No session is left at the pool that serves, and every worker has said so: [`Event::SessionsEnded`](super::Event::SessionsEnded).
     /// The pool gets no new work while the transition waits, and its sessions end as if it had been left.
     FenceAcknowledged,
+    /// The fence hook says that the former primary takes no more writes. It is asked when all others are open: [`Effect::RunFence`](super::Effect::RunFence).
+    FenceHook,
     /// Something outside the core grants the switch, by [`Event::GateAnswered`](super::Event::GateAnswered).
     External {
         /// What it is called.
@@ -35,6 +37,7 @@ impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Gate::FenceAcknowledged => f.write_str("the end of all sessions"),
+            Gate::FenceHook => f.write_str("the fence hook"),
             Gate::External { name } => f.write_str(name),
         }
     }
@@ -194,7 +197,7 @@ impl fmt::Display for TransitionStage {
             TransitionStage::Waiting { closed, .. } => write!(f, "waits for {}", list(closed)),
             TransitionStage::Taken => f.write_str("taken: all gates are open"),
             TransitionStage::WentAhead { closed } => {
-                write!(f, "taken: the time is over, without {}", list(closed))
+                write!(f, "taken without {}", list(closed))
             }
             TransitionStage::Expired { closed } => write!(f, "given up: the time is over, without {}", list(closed)),
             TransitionStage::Refused { gate, detail } => write!(f, "given up: {gate} was refused: {detail}"),
@@ -224,6 +227,9 @@ pub(super) struct Transition {
     /// The pool that gets no more work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<Fence>,
+    /// What is run when all other gates are open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookPhase>,
 }
 
 /// A pool that is fenced before it is left.
@@ -238,17 +244,32 @@ pub(super) struct Fence {
     pub since: MonoTime,
 }
 
+/// The fence hook of a transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct HookPhase {
+    /// When it was asked; `None` = other gates are waited for.
+    pub asked: Option<MonoTime>,
+    /// The next primary that it was told of.
+    pub told: Option<EndpointId>,
+    pub timeout: Duration,
+    /// The switch is taken although it fails.
+    pub goes_on: bool,
+}
+
 /// A gate of a transition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct GateState {
     pub gate: Gate,
     /// `None` = not answered yet.
     pub answer: Option<GateOutcome>,
+    /// It does not keep the switch from being taken any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_waived: bool,
 }
 
 impl GateState {
     pub fn asked(gate: &Gate) -> GateState {
-        GateState { gate: gate.clone(), answer: None }
+        GateState { gate: gate.clone(), answer: None, is_waived: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -260,13 +281,18 @@ impl Transition {
     /// Take in an answer about a gate: the first one counts. Returns whether it says something new.
     pub fn answer(&mut self, gate: &Gate, outcome: &GateOutcome) -> bool {
         let asked = self.gates.iter_mut().find(|state| state.gate == *gate && state.answer.is_none());
-        asked.map(|state| state.answer = Some(outcome.clone())).is_some()
+        let goes_on = *gate == Gate::FenceHook && self.at_limit == LimitAction::GoAhead;
+        let answered = asked.map(|state| {
+            state.answer = Some(outcome.clone());
+            state.is_waived = goes_on && !state.is_open();
+        });
+        answered.is_some()
     }
 
     /// How it ends now; `None` = it waits. When its time is over, what has not been answered by then counts no more.
     pub fn end(&self, now: MonoTime) -> Option<TransitionStage> {
         let refused = self.gates.iter().find_map(|state| match &state.answer {
-            Some(GateOutcome::Refused { detail }) => Some((state.gate.clone(), detail.clone())),
+            Some(GateOutcome::Refused { detail }) if !state.is_waived => Some((state.gate.clone(), detail.clone())),
             _ => None,
         });
         match refused {
@@ -276,6 +302,9 @@ impl Transition {
             }),
             Some((gate, detail)) => Some(TransitionStage::Refused { gate, detail }),
             None if self.gates.iter().all(GateState::is_open) => Some(TransitionStage::Taken),
+            None if self.gates.iter().all(|state| state.is_open() || state.is_waived) => {
+                Some(TransitionStage::WentAhead { closed: self.closed() })
+            }
             None => None,
         }
     }

@@ -16,8 +16,9 @@
 //! | state | course |
 //! |---|---|
 //! | an operator has accepted an endpoint that is primary | follow it, or serve if it is the holder |
-//! | the holder is primary, and its position continues what was followed | serve; follow another one only if it is of a later lineage and the loss is known and within `rpo`; with `close` and a rival none serves |
-//! | another one may be followed (*the heir*) | follow it |
+//! | the holder is primary, and its position continues what was followed | serve; follow another one only if it is of a later lineage and the loss is known and within `rpo` ([below](#what-may-be-lost)); with `close` and a rival none serves |
+//! | another one may be followed (*the heir*), it lacks more than `rpo`, and `on_rpo_exceeded` is `hold` | lose the holder; follow it after `rpo_patience` |
+//! | another one may be followed | follow it |
 //! | the holder said that it is none, or its data is not what was followed | lose it: its sessions end |
 //! | it is silent | lose it: its sessions go on, until `fence_after` |
 //!
@@ -30,7 +31,16 @@
 //! for the old one. First `Serving::Down`, with the pool of the holder fenced
 //! ([the end of sessions](super::published_table#the-end-of-sessions)); then a switch of the kind `follow`, whose gate is
 //! the end of the sessions (`GateRules::with_fence`). A fence that is not acknowledged is waited for no longer than
-//! `FENCE_LIMIT`. Since all endpoints but the holder are fenced by their row ([`EndpointRow::fenced`]), a worker that was
+//! `FENCE_LIMIT`.
+//!
+//! Where `failover.fence` is set, its hook is one more gate (`Gate::FenceHook`, `decision/fence_hook.rs`), and the only one that is
+//! asked when all others are open. A worker that has not acknowledged in time does not keep it from being run: it is what helps
+//! then. Its own time begins when it is asked, and with it `on_failure` takes the place of what applies at the limit. It goes on by
+//! default, because what is followed has been promoted already. `RunFence` names the former primary and the next one; when the
+//! next one becomes another, the transition is replaced and the hook asked again. Nothing of it is saved: after a restart the
+//! holder is the former one still, so the switch begins from the beginning and the hook is run again.
+//!
+//! Since all endpoints but the holder are fenced by their row ([`EndpointRow::fenced`]), a worker that was
 //! stuck ends what it has when it takes up the next table, also where both endpoints are of one pool.
 //!
 //! When the holder is silent, no pool serves and its sessions go on: the same endpoint may come back, which is a
@@ -58,6 +68,31 @@
 //!
 //! Positions of one endpoint may go back in the same lineage: it lost what it had not written to disk. It is still the
 //! holder, and the incident says what it lost. Another endpoint that lacks something is stale.
+//!
+//! # What may be lost
+//!
+//! `following/loss.rs` measures what the next holder has not of what is followed. In bytes that is exact up to the last sample.
+//! As a time it is now minus the last time at which the holder was at that place or before (`decision/position_history.rs`), so
+//! it includes the age of the last sample. Of old samples every second one is left out again and again: the time found is then
+//! earlier than the truth, and never later. A follow that was decided waits for the end of the sessions; the time that passes
+//! meanwhile does not take it back (`is_underway`).
+//!
+//! The objective gates a living holder always, and one that is gone only with `hold`: a promotion that has happened is a fact,
+//! and clients that wait for a server that is dead wait for ever. So a hold has two ends besides the holder's return: `accept`,
+//! and `rpo_patience`, whose time survives a restart. Services that follow have no ordered switchover that could be gated.
+//!
+//! # Promotion
+//!
+//! `decision/promotion/` is the machine that is to promote a replica by order. It is not reachable: no key asks for it, no event feeds
+//! it, and nothing obeys its steps. What it settles already:
+//!
+//! - Each precondition that is missing has a name (`Obstacle`), and all of them are looked at again in the turn of the call.
+//! - The candidate is the witness. A primary that is idle sends its replica nothing, so silence proves nothing by itself: only when
+//!   the receiver has asked, after half of `wal_receiver_timeout`, and was not answered, or has gone. With `wal_receiver_timeout = 0`
+//!   a receiver that stays is no witness, nor is one that had lost the primary long before it failed here. A replica that is not promoted and hears the primary keeps the others from it, too.
+//! - The intent is on the disk before the call. Writes are numbered, because an earlier one that ends late does not have it.
+//! - From the intent on it is spent until a primary serves again. A restart verifies what it finds, by the role and a later
+//!   timeline, and orders nothing.
 //!
 //! # What does not apply
 //!

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::model_client::{ClientId, TrafficMix};
 use crate::config::Name;
-use crate::decision::{ConnectOutcome, Digest, EndpointId, ProbeOutcome};
+use crate::decision::{ConnectOutcome, Digest, EndpointId, ProbeOutcome, TransitionId};
 use crate::routing::{PickChoice, ServiceView};
 use crate::time::MonoTime;
 
@@ -61,6 +61,8 @@ pub(super) enum PlannedEvent {
     ProbeEnd(EndpointId, ProbeOutcome),
     /// A confirming connect ends.
     Confirmed(EndpointId, ConnectOutcome),
+    /// The fence hook says yes.
+    Fenced(TransitionId),
     /// The first good answer of an epoch.
     Answered(Name, u64, MonoTime),
     /// A connect that lost its race ends: worker, view, choice.

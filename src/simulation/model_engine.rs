@@ -55,6 +55,8 @@ impl<O: SimulationObserver> Simulation<O> {
                     self.hurry_probe(*endpoint, pause);
                 }
             }
+            // (Nothing is run. The hook of a model says yes.)
+            Effect::RunFence { transition, .. } => self.plan(ms(0), PlannedEvent::Fenced(*transition)),
             // (Reachability checks are never answered: every model endpoint can be reached, or is silent by itself.)
             Effect::CheckReach { .. }
             | Effect::Persist

@@ -13,7 +13,7 @@ use super::model_endpoint::{EndpointBehaviour, ModelEndpoint, ModelEndpoints};
 use super::model_request::{ServiceAnswers, Traffic, WORKERS};
 use super::observer::SimulationObserver;
 use crate::config::Config;
-use crate::decision::{Act, ActOutcome, Decision, Effect, EndpointId, Event};
+use crate::decision::{Act, ActOutcome, Decision, Effect, EndpointId, Event, Gate, GateOutcome};
 use crate::routing::{DigestCursor, RoutingTable, SocketMap};
 use crate::time::MonoTime;
 
@@ -315,6 +315,10 @@ impl<O: SimulationObserver> Simulation<O> {
             PlannedEvent::ProbeEnd(endpoint, outcome) => self.end_probe(endpoint, outcome),
             PlannedEvent::Confirmed(endpoint, outcome) => {
                 self.tell(Event::Confirmed { endpoint, seen: self.now(), outcome });
+            }
+            PlannedEvent::Fenced(transition) => {
+                let (seen, gate, outcome) = (self.now(), Gate::FenceHook, GateOutcome::Open);
+                self.tell(Event::GateAnswered { transition, seen, gate, outcome });
             }
             PlannedEvent::Answered(service, epoch, seen) => self.tell(Event::Answered { service, epoch, seen }),
             PlannedEvent::LateConnect(worker, view, choice) => self.late_connect_ends(worker, &view, choice),

@@ -94,7 +94,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         CONDITION: Gauge "standfast_condition" ["service", "kind"]
-            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in, no_primary, multiple_primaries, stale_primary: one that is not followed), else 0.";
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in, no_primary, multiple_primaries, stale_primary: one that is not followed, beyond_rpo: one that lacks too much, rpo_missed, unfenced: the fence hook failed), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -247,6 +248,193 @@ def within_the_objective(setup):
     until("B acknowledges", lambda: ledger.acks_of(b))
     record = last_follow(proxy)["following"]
     return f"lost {record['lost_bytes']} bytes; " + ledger.judge(b, 1000)
+
+
+def promoted_far_behind(setup, keys):
+    """B no longer gets A's log, A writes 2 MiB and is killed, and B is promoted."""
+    a, b = setup.pair()
+    proxy = setup.proxy([a, b], keys=keys)
+    follows(proxy, a)
+    b.ask("ALTER SYSTEM SET primary_conninfo = ''")
+    b.ask("SELECT pg_reload_conf()")
+    until("it streams no more", lambda: a.ask("SELECT count(*) FROM pg_stat_replication") == "0")
+    a.ask("CREATE TABLE much AS SELECT md5(n::text) FROM generate_series(1, 30000) n")
+    time.sleep(1)
+    a.kill()
+    until("A is gone", lambda: proxy.holder() is None)
+    b.promote()
+    return a, b, proxy, time.monotonic()
+
+
+def far_behind_said(proxy, is_known=True):
+    record = last_follow(proxy)["following"]
+    promise(not is_known or record["lost_bytes"] > 1_000_000, f"the incident says what is lost: {record}")
+    promise(record.get("missed_rpo"), f"and that it is more than the objective: {record}")
+    promise("rpo_missed" in proxy.conditions() and "beyond_rpo" not in proxy.conditions(), "a condition says so")
+    return f"lost {record.get('lost_bytes')} bytes, sample {record['age_ms']} ms old"
+
+
+@row("objective_override", smoke=True)
+def objective_override(setup):
+    """B lacks more than the objective: it is not followed, also after a restart of the proxy, until an operator accepts that."""
+    _, b, proxy, _ = promoted_far_behind(setup, "    objectives: {rpo: 64KiB}\n    failover: {on_rpo_exceeded: hold}\n")
+    until("it is told", lambda: "beyond_rpo" in proxy.conditions())
+    promise(proxy.verdict(b) == "beyond_rpo", "and of the endpoint, too")
+    time.sleep(2)
+    proxy.kill()
+    proxy.start()
+    until("it is told again", lambda: proxy.verdict(b) == "beyond_rpo")
+    time.sleep(2)
+    promise(proxy.holder() is None, "B is not followed")
+    code, said = proxy.act("accept", "orders", f"127.0.0.1:{b.port}")
+    promise(code == 0, f"accept: {said}")
+    follows(proxy, b, 5)
+    # (Where B forked was seen by the process before.)
+    return far_behind_said(proxy, is_known=False)
+
+
+@row("objective_patience")
+def objective_patience(setup):
+    """B lacks more than the objective: it is followed when it has waited for `rpo_patience`."""
+    keys = "    objectives: {rpo: 64KiB}\n    failover: {on_rpo_exceeded: hold, rpo_patience: 4s}\n"
+    _, b, proxy, promoted = promoted_far_behind(setup, keys)
+    follows(proxy, b)
+    waited = time.monotonic() - promoted
+    promise(3.5 < waited < 6, f"it waited for its time: {waited:.1f} s")
+    return far_behind_said(proxy) + f", after {waited:.1f} s"
+
+
+@row("objective_measured")
+def objective_measured(setup):
+    """B lacks more than the objective: by default it is followed at once, and that is told. So it is for a time as the objective."""
+    _, b, proxy, promoted = promoted_far_behind(setup, "    objectives: {rpo: 100ms}\n")
+    follows(proxy, b, 3)
+    record = last_follow(proxy)["following"]
+    promise(record["lost_ms"] >= record["age_ms"] >= 0, f"a time: {record}")
+    return far_behind_said(proxy) + f", {record['lost_ms']} ms"
+
+
+def script(setup, text):
+    """A program of this row."""
+    path = setup.folder / "fence.sh"
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def is_running(path):
+    """Is there a process that has this in its command line?"""
+    for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(path).encode() in process.read_bytes():
+                return True
+    return False
+
+
+def fence_said(proxy):
+    fence = last_follow(proxy)["following"]["fence"]
+    return fence["outcome"], fence.get("detail", ""), fence["took_ms"]
+
+
+@row("fence_hook", smoke=True)
+def fence_hook(setup):
+    """A hangs with all of its sessions; the hook kills it before B gets the traffic."""
+    fence = script(setup, "sleep 1; kill -KILL $(cat \"$1\"); echo \"$STANDFAST_EVENT $STANDFAST_SERVICE $STANDFAST_FROM $STANDFAST_TO $(date +%s.%N)\" > \"$2\"\n")
+    pids, told = setup.folder / "pids", setup.folder / "told"
+    keys = f"    failover: {{fence: {{exec: ['{fence}', '{pids}', '{told}']}}}}\n    hold_requests: 8s\n    objectives: {{rto: 30s}}\n"
+    a, b, proxy, ledger = setup.followed_pair(keys=keys)
+    time.sleep(0.5)
+    pids.write_text(" ".join(map(str, [a.process.pid, *a.children()])))
+    a.signal_all(signal.SIGSTOP)
+    b.promote()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    event, service, former, following, ended = told.read_text().split()
+    promise((event, service, former, following) == ("fence", "orders", f"127.0.0.1:{a.port}", f"127.0.0.1:{b.port}"), f"it was told {told.read_text()}")
+    first = ledger.acks_of(b)[0][0] + time.time() - time.monotonic()
+    promise(first > float(ended), "B acknowledges when A is fenced, and not before")
+    outcome, _, took = fence_said(proxy)
+    promise(outcome == "fenced" and took >= 1000 and "unfenced" not in proxy.conditions(), f"the incident says so: {outcome}, {took} ms")
+    a.process.wait(timeout=5)
+    return f"fenced in {took} ms; " + ledger.judge(b, lost_said(proxy))
+
+
+@row("fence_hook_hangs", smoke=True)
+def fence_hook_hangs(setup):
+    """The hook prints 1 MiB and hangs with its children: it is killed with them, and B is followed."""
+    fence = script(setup, "head -c 1048576 /dev/zero | tr '\\0' x; (sh \"$0\" child & wait) & sleep 600\n")
+    keys = f"    failover: {{fence: {{exec: ['{fence}'], timeout: 2s}}}}\n"
+    a, b, proxy, ledger = setup.followed_pair(keys=keys)
+    a.kill()
+    killed = time.monotonic()
+    b.promote()
+    follows(proxy, b)
+    waited = time.monotonic() - killed
+    outcome, detail, took = fence_said(proxy)
+    promise(outcome == "failed" and "was killed" in detail and len(detail) < 300 and 2000 <= took < 3000, f"the incident says so: {outcome}, {detail}")
+    promise(waited > 2 and "unfenced" in proxy.conditions(), "a condition says so, too")
+    until("nothing of it runs", lambda: not is_running(fence), 5)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    return f"went on after {took} ms; " + ledger.judge(b, lost_said(proxy))
+
+
+@row("fence_hook_fails", smoke=True)
+def fence_hook_fails(setup):
+    """The hook ends with 1, and the service waits for it: also over a restart of the proxy."""
+    agree = setup.folder / "agree"
+    fence = script(setup, f"test -e '{agree}' || {{ echo no such switch; exit 1; }}\n")
+    keys = f"    failover: {{fence: {{exec: ['{fence}'], timeout: 500ms, on_failure: wait}}}}\n    hold_requests: 1s\n"
+    a, b, proxy, ledger = setup.followed_pair(keys=keys)
+    a.kill()
+    b.promote()
+    until("it is told", lambda: "unfenced" in proxy.conditions())
+    time.sleep(3)
+    promise(proxy.holder() is None and proxy.verdict(b) == "next" and not ledger.acks_of(b), "B is not followed")
+    proxy.kill()
+    proxy.start()
+    time.sleep(3)
+    promise(proxy.holder() is None and "unfenced" in proxy.conditions() and not ledger.acks_of(b), "nor after a restart")
+    agree.touch()
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    promise(fence_said(proxy)[0] == "fenced" and "unfenced" not in proxy.conditions(), "the hook has agreed")
+    # (The proxy was killed: what it had not read from its clients is unknown to them.)
+    return ledger.judge(b, 50)
+
+
+@row("fence_webhook")
+def fence_webhook(setup):
+    """A webhook says 503, then 204."""
+    import http.server
+    import json
+
+    bodies, statuses = [], [503, 204]
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(statuses[min(len(bodies), 2) - 1])
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    setup.parts.callback(server.server_close)
+    setup.parts.callback(server.shutdown)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hook = f"{{webhook: 'http://127.0.0.1:{server.server_port}/fence', timeout: 500ms, on_failure: wait}}"
+    a, b, proxy, ledger = setup.followed_pair(keys=f"    failover: {{fence: {hook}}}\n")
+    a.kill()
+    b.promote()
+    until("it is told", lambda: "unfenced" in proxy.conditions())
+    follows(proxy, b)
+    until("B acknowledges", lambda: ledger.acks_of(b))
+    wanted = {"event": "fence", "service": "orders", "from": f"127.0.0.1:{a.port}", "to": f"127.0.0.1:{b.port}"}
+    promise(len(bodies) == 2 and all(wanted.items() <= body.items() for body in bodies), f"it was told {bodies}")
+    promise(fence_said(proxy)[0] == "fenced", "it has agreed")
+    return ledger.judge(b, lost_said(proxy))
 
 
 @row("close_on_two", smoke=True)

@@ -40,6 +40,7 @@ impl Coverage {
             Effect::CheckReach { .. } => self.hit("check reach"),
             Effect::ProbeNow { .. } => self.hit("probe now"),
             Effect::Transition(record) => self.hit(format!("transition {:?}", record.kind)),
+            Effect::RunFence { .. } => self.hit("fence hook"),
             Effect::Held { reason, .. } => self.hit(format!("held {}", reason.as_str())),
             Effect::Publish | Effect::Persist | Effect::Condition(_) => {}
         }

@@ -1166,7 +1166,7 @@ fn rank(effect: &Effect) -> u8 {
         | Effect::CheckReach { .. }
         | Effect::ProbeNow { .. }
         | Effect::ProbePace { .. } => 2,
-        Effect::Incident(_) | Effect::Transition(_) => 3,
+        Effect::Incident(_) | Effect::Transition(_) | Effect::RunFence { .. } => 3,
         Effect::Standing(_) | Effect::Held { .. } | Effect::Acted { .. } | Effect::Condition(_) | Effect::Alert(_) => 4,
         Effect::Persist => 5,
     }

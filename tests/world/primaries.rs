@@ -50,6 +50,8 @@ struct Server {
     next_probe: u64,
     /// What the core was last told: the role, and the branch at that time.
     told: Option<(bool, usize)>,
+    /// Since when it has told that it is primary, in this branch.
+    said_since: Option<(usize, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,15 @@ struct Session {
     worker: usize,
     term: u64,
     generation: u64,
+}
+
+/// A fence hook that runs.
+struct Hook {
+    transition: TransitionId,
+    from: Option<SocketAddr>,
+    to: SocketAddr,
+    /// When it answers, and what; `None` = never.
+    answers: Option<(u64, bool)>,
 }
 
 struct Worker {
@@ -89,6 +100,12 @@ struct Databases {
     sessions: Vec<Session>,
     /// Pools whose end of sessions is awaited, by the epoch that told it.
     fences: Vec<(Name, usize, u64)>,
+    /// When sessions were last told to end.
+    told_to_end: u64,
+    hooks: Vec<Hook>,
+    /// The former primary and the next one for which the last hook has said yes.
+    agreed: Option<(Option<SocketAddr>, SocketAddr)>,
+    is_calm: bool,
     /// The term of each pool: the epoch at which it began to serve in the place of another one.
     terms: Vec<u64>,
     served_last: Option<usize>,
@@ -124,9 +141,19 @@ fn config(servers: usize, rng: &mut Rng) -> Config {
             endpoints.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
         }
     };
-    let rpo = if rng.u8(..3) == 0 { "objectives: {rpo: 64}," } else { "" };
+    let (rpo, hold) = match rng.u8(..6) {
+        0 => ("rpo: 64", ""),
+        1 => ("rpo: 64", "on_rpo_exceeded: hold, rpo_patience: 3s,"),
+        2 => ("rpo: 2s", "on_rpo_exceeded: hold, rpo_patience: 3s,"),
+        _ => ("", ""),
+    };
+    let fence = match rng.u8(..4) {
+        0 => "fence: {exec: [/sbin/fence], timeout: 1s}",
+        1 => "fence: {exec: [/sbin/fence], timeout: 1s, on_failure: wait}",
+        _ => "",
+    };
     let text = format!(
-        "{{protocol: tcp, {rpo} health_check: {{postgres: {{user: p, role: primary}}, interval: 1s, timeout: 900ms, fast_interval: 200ms}}, pools: [{pools}]}}"
+        "{{protocol: tcp, objectives: {{{rpo}}}, failover: {{{hold} {fence}}}, health_check: {{postgres: {{user: p, role: primary}}, interval: 1s, timeout: 900ms, fast_interval: 200ms}}, pools: [{pools}]}}"
     );
     fixture::with_services(vec![fixture::service("db", &text)])
 }
@@ -151,6 +178,7 @@ impl Databases {
             started: n as i64,
             next_probe: 0,
             told: None,
+            said_since: None,
         };
         let core = Decision::new(None, MonoTime::from_micros(1_000_000));
         let mut world = Databases {
@@ -163,6 +191,10 @@ impl Databases {
             workers: (0..2).map(|_| Worker { known: 0, takes_up: None }).collect(),
             sessions: Vec::new(),
             fences: Vec::new(),
+            told_to_end: 0,
+            hooks: Vec::new(),
+            agreed: None,
+            is_calm: false,
             terms: vec![0; config.services[0].pools.len()],
             config,
             served_last: None,
@@ -207,6 +239,7 @@ impl Databases {
     }
 
     fn obey(&mut self) {
+        let accepted = self.accepted;
         for effect in self.core.effects() {
             match effect {
                 Effect::Publish => self.published(),
@@ -214,12 +247,24 @@ impl Databases {
                     let place = self.table.services[0].pools.iter().position(|row| row.name == pool).expect("a pool");
                     self.fences.retain(|(_, of, _)| *of != place);
                     self.fences.push((pool, place, epoch));
+                    self.told_to_end = self.now;
                 }
+                Effect::Transition(record) if !matches!(record.stage, TransitionStage::Waiting { .. }) => {
+                    self.hooks.retain(|hook| hook.transition != record.id);
+                }
+                Effect::RunFence { transition, from, to, .. } => self.run_hook(transition, from, to),
                 Effect::Incident(incident) if incident.answered.is_none() => match incident.kind {
-                    SwitchKind::Follow => self.seen.note("follow"),
+                    SwitchKind::Follow => {
+                        self.seen.note("follow");
+                        self.judge_loss(&incident, accepted);
+                        self.judge_hook(&incident);
+                    }
                     SwitchKind::Recovery => self.seen.note("recovery"),
                     _ => self.seen.note("failover"),
                 },
+                Effect::Condition(ConditionChange::Raised(open)) if open.kind == ConditionKind::BeyondRpo => {
+                    self.seen.note("beyond the objective");
+                }
                 _ => {}
             }
         }
@@ -270,6 +315,67 @@ impl Databases {
         for worker in &mut self.workers {
             let late = if self.rng.u8(..20) == 0 { self.rng.u64(..1500) } else { self.rng.u64(..150) };
             worker.takes_up.get_or_insert(self.now + late);
+        }
+    }
+
+    /// A hook is run when no session is left at the former primary, or its worker had its time.
+    fn run_hook(&mut self, transition: TransitionId, from: Option<SocketAddr>, to: SocketAddr) {
+        self.seen.note("hook");
+        let is_left = self.sessions.iter().any(|session| Some(session.server) == from);
+        self.is(!is_left || self.now - self.told_to_end >= 2000, "the hook is run while sessions are left");
+        self.is(self.hooks.is_empty(), "one hook runs at a time");
+        self.agreed = None;
+        let time = self.now + self.rng.u64(..1400);
+        let answers = match self.rng.u8(..10) {
+            _ if self.is_calm => Some((self.now, true)),
+            0 => None,
+            1..=3 => Some((time.min(self.now + 1000), false)),
+            _ => Some((time.min(self.now + 1000), time < self.now + 1000)),
+        };
+        self.hooks.push(Hook { transition, from, to, answers });
+    }
+
+    fn hooks_answer(&mut self) {
+        let due = |hook: &mut Hook| hook.answers.is_some_and(|(at, _)| at <= self.now);
+        let ended: Vec<Hook> = self.hooks.extract_if(.., due).collect();
+        for hook in ended {
+            let says_yes = hook.answers.is_some_and(|(_, yes)| yes);
+            self.agreed = says_yes.then_some((hook.from, hook.to));
+            let outcome = if says_yes { GateOutcome::Open } else { GateOutcome::Refused { detail: "1".into() } };
+            let (transition, seen) = (hook.transition, self.time());
+            self.tell(Event::GateAnswered { transition, seen, gate: Gate::FenceHook, outcome });
+        }
+    }
+
+    /// Where the service waits for its hook, none is followed without its word, and the incident says what it was.
+    fn judge_hook(&mut self, incident: &Incident) {
+        let Some(hook) = self.config.services[0].failover.fence.clone() else { return };
+        let record = incident.following.as_ref().expect("a record");
+        let has_agreed = self.agreed == Some((record.from, record.to));
+        let said = record.fence.as_ref().map(|fence| fence.outcome);
+        self.is(said.is_some(), "the hook is run before another primary is followed");
+        self.is((said == Some(FenceOutcome::Fenced)) == has_agreed, "the incident says what the hook has said");
+        match hook.on_failure {
+            OnFenceFailure::Wait => self.is(has_agreed, "it is not followed without the word of the hook"),
+            OnFenceFailure::GoOn if !has_agreed => self.seen.note("went on without the hook"),
+            OnFenceFailure::GoOn => {}
+        }
+    }
+
+    /// What lacks more than the objective allows is followed by an operator's word, or when it has waited.
+    fn judge_loss(&mut self, incident: &Incident, accepted: bool) {
+        let rule = self.config.services[0].failover.following.expect("it follows");
+        let Some(record) = incident.following.as_ref().filter(|record| record.missed_rpo) else { return };
+        self.seen.note("missed its objective");
+        if rule.on_rpo_exceeded == OnRpoExceeded::Hold && !accepted {
+            let patience = rule.rpo_patience.expect("a patience").as_millis() as u64;
+            let since = self.server(record.to).said_since.map(|(_, since)| since);
+            // (A time grows while the sessions of the former holder are waited for.)
+            let is_time = matches!(rule.rpo, Some(RecoveryPoint::Time(most)) if record.lost_ms.is_some_and(|lost| lost <= most.as_millis() as u64 + 2000));
+            self.is(
+                is_time || since.is_some_and(|since| self.now - since >= patience),
+                "it was followed although it lacks too much",
+            );
         }
     }
 
@@ -423,6 +529,8 @@ impl Databases {
                 () if server.blind => ProbeOutcome::Blind { detail: "28P01".into() },
                 () => {
                     server.told = Some((server.is_primary, server.branch));
+                    let said = server.said_since.filter(|(branch, _)| *branch == server.branch);
+                    server.said_since = server.is_primary.then(|| said.unwrap_or((server.branch, self.now)));
                     let system = self.branches[server.branch].system;
                     ProbeOutcome::Pass { latency: Duration::ZERO, reading: Some(reading(server, system)) }
                 }
@@ -560,6 +668,8 @@ impl Databases {
         self.table = self.core.table();
         self.sessions.clear();
         self.fences.clear();
+        self.hooks.clear();
+        self.agreed = None;
         self.served_last = None;
         for worker in &mut self.workers {
             (worker.known, worker.takes_up) = (0, None);
@@ -579,6 +689,7 @@ impl Databases {
             self.now = due.min(end).min(self.now + 20);
             self.core.tick(self.time());
             self.obey();
+            self.hooks_answer();
             self.workers_look();
         }
     }
@@ -600,7 +711,8 @@ impl Databases {
             (server.hangs, server.frozen, server.busy, server.blind) = (false, false, false, false);
             server.up = true;
         }
-        for _ in 0..120 {
+        self.is_calm = true;
+        for _ in 0..300 {
             self.advance(50);
             self.probe();
             self.clients();
@@ -677,6 +789,10 @@ fn one_primary_is_followed_and_no_other() {
         ("accept", 100),
         ("another cluster", 80),
         ("calm", 40),
+        ("beyond the objective", 20),
+        ("hook", 200),
+        ("went on without the hook", 40),
+        ("missed its objective", 20),
     ];
     for (what, least) in wanted {
         assert!(seen.get(what).is_some_and(|count| *count >= least), "{what} was seen too seldom: {seen:?}");

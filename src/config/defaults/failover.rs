@@ -23,5 +23,7 @@ pub const DAMPING: Duration = s(10 * MINUTE);
 pub const MAX_FAILOVERS: u32 = 3;
 /// … and after ten quiet minutes it is not one any more.
 pub const MAX_FAILOVERS_PER: Duration = s(10 * MINUTE);
+/// A power switch or a hypervisor answers within seconds.
+pub const FENCE_TIMEOUT: Duration = s(10);
 /// A pool that cannot carry the load shows it within half a minute.
 pub const CONFIRM_WINDOW: Duration = s(30);

@@ -2,8 +2,8 @@
 
 use serde_yaml::Value;
 
-use super::written::word;
-use crate::config::model::Failover;
+use super::written::{list, path, word};
+use crate::config::model::{Failover, FenceHook, HookAction};
 
 pub(super) fn failover(failover: &Failover) -> Value {
     map! {
@@ -20,5 +20,23 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "follow" => failover.leader.as_ref().map(|leader| leader.name.to_string()),
         "votes" => failover.leader.as_ref().map(|leader| if leader.votes { "on" } else { "off" }),
         "fence_after" => failover.following.and_then(|rule| rule.fence_after),
+        "on_rpo_exceeded" => failover.following.map(|rule| word(&rule.on_rpo_exceeded)),
+        "fence" => failover.fence.as_deref().map(fence),
+        "rpo_patience" => failover.following.and_then(|rule| rule.rpo_patience),
+    }
+}
+
+fn fence(hook: &FenceHook) -> Value {
+    let (exec, webhook) = match &hook.action {
+        HookAction::Exec(argv) => (Some(list(argv, |argument| argument.as_str().into())), None),
+        HookAction::Webhook(webhook) => {
+            (None, Some(map! { "url" => webhook.url.as_str(), "ca" => webhook.ca.as_deref().map(path) }))
+        }
+    };
+    map! {
+        "exec" => exec,
+        "webhook" => webhook,
+        "timeout" => hook.timeout,
+        "on_failure" => word(&hook.on_failure),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_yaml::Value;
 
 use crate::config::Bind;
-use crate::config::model::DelayThreshold;
+use crate::config::model::{DelayThreshold, RecoveryPoint};
 use crate::config::units::write_time;
 
 /// `map! { "key" => value, … }`, in this order; a value that is `None` is left out.
@@ -44,6 +44,15 @@ impl From<DelayThreshold> for DumpValue {
             DelayThreshold::Auto => "auto".into(),
             DelayThreshold::Off => "off".into(),
             DelayThreshold::After(time) => time.into(),
+        }
+    }
+}
+
+impl From<RecoveryPoint> for DumpValue {
+    fn from(most: RecoveryPoint) -> DumpValue {
+        match most {
+            RecoveryPoint::Bytes(bytes) => bytes.into(),
+            RecoveryPoint::Time(time) => time.into(),
         }
     }
 }

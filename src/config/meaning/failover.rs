@@ -42,6 +42,7 @@ pub(super) fn failover(
         confirm_window: diagnostics.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
         following: None,
         leader: None,
+        fence: None,
     };
     let (max, window) = (&failover.max_failovers, failover.confirm_window);
     if let Some(at) = typed.confirm_window.at()

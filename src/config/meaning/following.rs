@@ -1,14 +1,21 @@
 //! Following the primary: what `role` of the checks means for the service.
 
+use std::sync::Arc;
+
 use super::diagnostics::Diagnostics;
+use super::fence;
 use super::services::PoolsByName;
+use crate::config::bytes_or_time::BytesOrTime;
 use crate::config::defaults;
 use crate::config::model::{
-    FailbackMode, FollowRule, FollowedRole, Mode, OnAllDown, OnMultiplePrimaries, Pool, Protocol, Service, Sessions,
+    FailbackMode, FollowRule, FollowedRole, Mode, OnAllDown, OnMultiplePrimaries, OnRpoExceeded, Pool, Protocol,
+    RecoveryPoint, Service, Sessions,
 };
+use crate::config::objective::worst_case;
 use crate::config::schema;
 use crate::config::spanned::{OffOr, Spanned};
 use crate::config::tree::NodeId;
+use crate::config::units::write_time;
 
 /// A service whose checks ask for a role follows the endpoint that has it, and by other defaults than other services.
 pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Service, service: &mut Service) {
@@ -19,6 +26,9 @@ pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schem
             ("on_multiple_primaries", failover.on_multiple_primaries.at()),
             ("fence_after", failover.fence_after.at()),
             ("rpo", rpo.map(|(at, _)| at)),
+            ("fence", failover.fence.at()),
+            ("on_rpo_exceeded", failover.on_rpo_exceeded.at()),
+            ("rpo_patience", failover.rpo_patience.at()),
         ];
         for (key, at) in alone.into_iter().filter_map(|(key, at)| Some((key, at?))) {
             let what = format!("`{key}` has no effect: no check of this service asks for a role");
@@ -37,13 +47,51 @@ pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schem
             None | Some(OffOr::Off) => None,
             Some(OffOr::Value(_)) => Some(diagnostics.time_or_off(&failover.fence_after, defaults::CONFIRM_WINDOW)),
         },
-        rpo: rpo.map(|(_, bytes)| bytes.0),
+        rpo: rpo.map(|(_, most)| match most {
+            BytesOrTime::Bytes(bytes) => RecoveryPoint::Bytes(*bytes),
+            BytesOrTime::Time(time) => RecoveryPoint::Time(*time),
+        }),
+        on_rpo_exceeded: match failover.on_rpo_exceeded.get() {
+            None | Some(schema::OnRpoExceeded::Follow) => OnRpoExceeded::Follow,
+            Some(schema::OnRpoExceeded::Hold) => OnRpoExceeded::Hold,
+        },
+        rpo_patience: match failover.rpo_patience.get() {
+            None | Some(OffOr::Off) => None,
+            Some(OffOr::Value(time)) => Some(time.0),
+        },
     });
+    service.failover.fence = fence::fence(diagnostics, &failover.fence).map(Arc::new);
+    check_objective(diagnostics, rpo.map(|(at, _)| at), &failover, service);
     service.failover.on_all_down = OnAllDown::FailClosed;
     service.failover.sessions = Sessions::Close;
     service.failover.failback.mode = FailbackMode::Manual;
     if typed.hold_requests.at().is_none() {
         service.hold_requests = defaults::HOLD_FOR_PRIMARY;
+    }
+}
+
+/// The recovery point objective, and what is said for the case that it is exceeded.
+fn check_objective(diagnostics: &mut Diagnostics, at: Option<NodeId>, failover: &schema::Failover, service: &Service) {
+    let Some(rule) = service.failover.following else { return };
+    if let Some(RecoveryPoint::Time(most)) = rule.rpo
+        && let Some(at) = at
+        && let Some(found) = service.pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(worst_case).max()
+        && most < found
+    {
+        let (most, found) = (write_time(most), write_time(found));
+        let what =
+            format!("the last position of a primary that falls silent is up to {found} old, and `rpo` is {most}");
+        diagnostics.warning(at, what, "make `interval` and `timeout` of the check shorter, or `rpo` longer");
+    }
+    if let (Some(at), OnRpoExceeded::Hold, None) = (failover.on_rpo_exceeded.at(), rule.on_rpo_exceeded, rule.rpo) {
+        let what = "there is no objective that could be exceeded";
+        diagnostics.problem(at, what, "add `objectives: {rpo: 16MiB}`, or leave it out");
+    }
+    if let (Some(at), Some(_), OnRpoExceeded::Follow) =
+        (failover.rpo_patience.at(), rule.rpo_patience, rule.on_rpo_exceeded)
+    {
+        let what = "`rpo_patience` has no effect: what exceeds the objective is followed at once";
+        diagnostics.warning(at, what, "add `on_rpo_exceeded: hold`, or leave it out");
     }
 }
 

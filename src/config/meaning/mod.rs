@@ -13,6 +13,7 @@ mod diagnostics;
 mod dns;
 mod endpoint;
 mod failover;
+mod fence;
 mod files;
 mod following;
 mod header;

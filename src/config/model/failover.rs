@@ -1,9 +1,11 @@
 //! `failover:`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::fence::FenceHook;
 use super::names::Name;
 
 /// When and how the active pool changes.
@@ -30,6 +32,9 @@ pub struct Failover {
     /// The service follows its primary: its checks ask for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowRule>,
+    /// What is run before another primary is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Arc<FenceHook>>,
     /// The service goes where another one goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeadingService>,
@@ -53,8 +58,33 @@ pub struct FollowRule {
     pub on_multiple_primaries: OnMultiplePrimaries,
     /// The sessions of a primary that does not answer end after this time; `None` = not for that.
     pub fence_after: Option<Duration>,
-    /// So much of what a living primary has written may be lost by following another one, in bytes; `None` = nothing is given up by itself.
-    pub rpo: Option<u64>,
+    /// So much of what a primary has written may be lost by following another one; `None` = there is no objective, and of a living
+    /// primary nothing is given up by itself.
+    pub rpo: Option<RecoveryPoint>,
+    /// What happens when the primary is gone, and the next one lacks more than that.
+    pub on_rpo_exceeded: OnRpoExceeded,
+    /// It is followed nevertheless after this time; `None` = not by itself.
+    pub rpo_patience: Option<Duration>,
+}
+
+/// The recovery point objective: how much may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryPoint {
+    /// Bytes of the log.
+    Bytes(u64),
+    /// What was written in so long a time.
+    Time(Duration),
+}
+
+/// What happens when the primary is gone, and the next one lacks more than the objective allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRpoExceeded {
+    /// It is followed, measured and told.
+    Follow,
+    /// It is not followed until an operator accepts it, or the time is over.
+    Hold,
 }
 
 /// The role that a check asks for.

@@ -1,6 +1,7 @@
 //! `failover:`
 
-use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap};
+use super::webhook::Webhook;
+use crate::config::spanned::{OffOr, ReservedKey, ShorthandMap, Spanned};
 use crate::config::units::{OnOff, RangedCount, TypedDuration};
 
 map! { /// `failover:`
@@ -18,6 +19,9 @@ Failover {
     fence_after: OffOr<TypedDuration>,
     follow: String,
     votes: OnOff,
+    on_rpo_exceeded: OnRpoExceeded,
+    rpo_patience: OffOr<TypedDuration>,
+    fence: FenceHook,
     lease: ReservedKey,
     promote: ReservedKey,
 }}
@@ -30,6 +34,20 @@ OnAllDown { FailOpen, FailClosed, }}
 
 words! { /// `failover.on_multiple_primaries`
 OnMultiplePrimaries { Freeze, Close, }}
+
+words! { /// `failover.on_rpo_exceeded`
+OnRpoExceeded { Follow, Hold, }}
+
+map! { /// `failover.fence`
+FenceHook {
+    exec: Vec<Spanned<String>>,
+    webhook: ShorthandMap<Webhook>,
+    timeout: TypedDuration,
+    on_failure: OnFenceFailure,
+}}
+
+words! { /// `failover.fence.on_failure`
+OnFenceFailure { GoOn, Wait, }}
 
 words! { /// `failover.sessions`
 Sessions { Drain, Close, }}

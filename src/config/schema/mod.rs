@@ -28,6 +28,7 @@ mod state;
 mod static_response;
 mod tls;
 mod upstream;
+mod webhook;
 
 use super::units::RangedCount;
 
@@ -52,6 +53,7 @@ pub(super) use self::state::*;
 pub(super) use self::static_response::*;
 pub(super) use self::tls::*;
 pub(super) use self::upstream::*;
+pub(super) use self::webhook::*;
 
 /// Any number of things that we hold in memory or count.
 pub(super) type LargeCount = RangedCount<1, 10_000_000>;

@@ -9,6 +9,7 @@ use super::pool::Pool;
 use super::protocol::Protocol;
 use super::retry::Retry;
 use super::upstream::Upstream;
+use crate::config::bytes_or_time::BytesOrTime;
 use crate::config::spanned::{OffOr, ShorthandMap, Spanned};
 use crate::config::units::{AutoOrDuration, RangedCount, SizeInBytes, TypedDuration};
 
@@ -41,7 +42,7 @@ Refusals { Native, Reset, }}
 map! { /// `objectives:`
 Objectives {
     rto: TypedDuration,
-    rpo: SizeInBytes,
+    rpo: BytesOrTime,
 }}
 
 map! { /// `limits:` of a service

@@ -17,6 +17,8 @@ pub(super) enum FollowCourse {
     Serve(EndpointId),
     /// There is no holder that serves. `revokes`: its sessions end.
     Lose { revokes: bool },
+    /// The same: there is one that could be followed, and it lacks too much.
+    Withhold { revokes: bool },
     /// This one is to be followed.
     Follow(EndpointId),
 }
@@ -61,7 +63,7 @@ impl Service {
         let others = self.primaries(rule);
         let state = holder.map_or(HolderState::Gone, |holder| self.holder_state(rule, holder, &others));
         if let Some(holder) = holder.filter(|_| state == HolderState::Serves) {
-            return self.beside_the_holder(rule, holder, &others);
+            return self.beside_the_holder(rule, holder, &others, now);
         }
         let silent = self.following.silent_since.zip(rule.fence_after);
         let too_long = silent.is_some_and(|(since, after)| now.since(since) >= after);
@@ -71,6 +73,7 @@ impl Service {
             Some(_) if self.holds_all() && holder.is_some() => FollowCourse::Lose { revokes },
             // After a restart the holder before it is given up for as many failed probes as ever.
             Some(_) if self.awaits_its_holder(state) && !over(Timer::FirstChoice) => FollowCourse::Await,
+            Some(next) if self.is_withheld(rule, next, now) => FollowCourse::Withhold { revokes },
             Some(next) => FollowCourse::Follow(next),
             None => FollowCourse::Lose { revokes },
         }
@@ -154,27 +157,21 @@ impl Service {
         rule: FollowRule,
         holder: &Endpoint,
         others: &[(EndpointId, FollowVerdict)],
+        now: MonoTime,
     ) -> FollowCourse {
         let doubtful = |verdict: FollowVerdict| matches!(verdict, FollowVerdict::Rival | FollowVerdict::Diverged);
         if rule.on_multiple_primaries == OnMultiplePrimaries::Close && others.iter().any(|(_, other)| doubtful(*other))
         {
             return FollowCourse::Lose { revokes: true };
         }
-        let affordable = |id: EndpointId| {
-            let relation = self.endpoint_of(id).and_then(|endpoint| self.relation_of(endpoint));
-            match (relation, rule.rpo) {
-                (Some(PositionRelation::Newer { lost: Some(lost) }), Some(rpo)) => lost <= rpo,
-                _ => false,
-            }
-        };
-        match self.heir(others).filter(|next| affordable(*next)) {
+        match self.heir(others).filter(|next| self.is_affordable(rule, *next, now)) {
             Some(next) if !self.holds_all() => FollowCourse::Follow(next),
             _ => FollowCourse::Serve(holder.id),
         }
     }
 
     /// Of these primaries the one that has all that the others have; `None` = there is none, or it cannot be told.
-    fn heir(&self, others: &[(EndpointId, FollowVerdict)]) -> Option<EndpointId> {
+    pub(super) fn heir(&self, others: &[(EndpointId, FollowVerdict)]) -> Option<EndpointId> {
         let able = |verdict: FollowVerdict| matches!(verdict, FollowVerdict::Rival | FollowVerdict::Peer);
         let rivals = || others.iter().filter(|(_, verdict)| able(*verdict)).map(|(id, _)| *id);
         // (Of the members of one cluster it is the first, in the order of the configuration.)

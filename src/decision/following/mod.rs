@@ -6,6 +6,7 @@
 //! acknowledged (or two seconds are over) the next one serves. So there is a moment without a holder between any two.
 
 mod course;
+mod loss;
 mod view;
 
 use std::time::Duration;
@@ -75,7 +76,7 @@ impl Service {
         let intended = match course {
             FollowCourse::Await => return,
             FollowCourse::Serve(holder) => self.serve(holder, turn),
-            FollowCourse::Lose { revokes } => {
+            FollowCourse::Lose { revokes } | FollowCourse::Withhold { revokes } => {
                 self.lose_holder(revokes, turn);
                 None
             }
@@ -84,6 +85,7 @@ impl Service {
         self.pursue(intended, turn);
         self.failing_open = false;
         self.keep_time_of_silence(rule, turn.now);
+        self.keep_time_beyond_rpo(rule, course, turn);
         self.advance_followed(turn);
         self.following.others = self.verdicts(rule);
     }
@@ -141,17 +143,22 @@ impl Service {
 
     /// A switch to a pool was taken: its holder is the one that was to be followed, or the one that was silent.
     pub fn arrive_where_it_follows(&mut self, now: MonoTime) {
+        let has_missed = self.follow_record(now).is_some_and(|record| record.missed_rpo);
         if let Some(next) = self.following.next.take().or(self.following.holder) {
+            // (That the same one is back says nothing of what was lost before.)
+            self.following.missed_rpo = has_missed || self.following.missed_rpo && self.following.holder == Some(next);
             self.arrive(next, now);
         }
     }
 
     fn arrive(&mut self, holder: EndpointId, now: MonoTime) {
         self.following.accepted = None;
+        self.following.fence = None;
         if self.following.holder != Some(holder) {
             self.following.arrived = now;
             // Its place is what is followed now, wherever it is.
             self.following.followed = self.place_of(holder).or(self.following.followed.take());
+            self.following.history.clear();
         }
         self.following.holder = Some(holder);
         self.following.is_revoked = false;
@@ -170,8 +177,12 @@ impl Service {
             matches!(relation, PositionRelation::Newer { .. })
         });
         // (A process that was started since has not seen its promotion.)
-        if let Some(before) = before.as_ref().filter(|before| place.position.is_of_the_lineage_of(&before.position)) {
-            place.position = place.position.keep_fork_of(&before.position);
+        match before.as_ref().filter(|before| place.position.is_of_the_lineage_of(&before.position)) {
+            Some(before) => place.position = place.position.keep_fork_of(&before.position),
+            None => self.following.history.clear(),
+        }
+        if let Some(offset) = place.position.offset() {
+            self.following.history.note(offset, place.seen);
         }
         let moved = before.is_none_or(|before| before.position != place.position);
         self.following.followed = Some(place);
@@ -200,6 +211,7 @@ impl Service {
         }
         if self.following.holder == Some(id) {
             self.following.followed = self.place_of(id);
+            self.following.history.clear();
         } else {
             self.following.accepted = Some(id);
         }

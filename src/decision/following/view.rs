@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::super::endpoint::Endpoint;
 use super::super::follow_state::FollowedPlace;
-use super::super::position::PositionRelation;
 use super::super::service::Service;
 use super::super::{EndpointId, FollowRecord, FollowVerdict, FollowingStatus, SavedFollowing};
 use crate::config::{FollowRule, OnMultiplePrimaries};
@@ -13,32 +12,32 @@ use crate::time::MonoTime;
 impl Service {
     /// What is to be recorded of the data when the next holder, or the former one again, takes the service.
     pub fn follow_record(&self, now: MonoTime) -> Option<FollowRecord> {
-        self.follows()?;
+        let rule = self.follows()?;
         let next = self.endpoint_of(self.following.next.or(self.following.holder)?)?;
         let before = self.following.followed.as_ref();
-        let relation = self.relation_of(next);
-        let places = before.zip(next.data.place());
-        let lost_transactions = places.and_then(|(before, place)| place.lacks_transactions(&before.position));
+        let loss = self.loss_by_following(next);
         Some(FollowRecord {
             from: before.map(|before| before.address),
             to: next.address,
             left_at: before.map(|before| before.position.clone()),
             age_ms: before.map(|before| now.since(before.seen).as_millis() as u64),
             joined_at: next.data.place().cloned(),
-            lost_transactions,
-            lost_bytes: relation.filter(|_| lost_transactions.is_none()).and_then(|relation| match relation {
-                PositionRelation::Same { lacks } => Some(lacks),
-                PositionRelation::Newer { lost } => lost,
-                _ => None,
-            }),
+            lost_bytes: loss.bytes,
+            lost_transactions: loss.transactions,
+            lost_ms: loss.since.map(|since| now.since(since).as_millis() as u64),
+            fence: self.following.fence.clone().filter(|_| self.following.next.is_some()),
+            missed_rpo: before.is_some() && rule.rpo.is_some_and(|most| !loss.is_within(most, now)),
         })
     }
 
     pub(super) fn verdicts(&self, rule: FollowRule) -> Vec<(EndpointId, FollowVerdict)> {
         let mut verdicts = self.primaries(rule);
+        let beyond = self.following.beyond_rpo_since.and_then(|_| self.heir(&verdicts));
         for (id, verdict) in &mut verdicts {
             if self.following.next == Some(*id) {
                 *verdict = FollowVerdict::Next;
+            } else if beyond == Some(*id) {
+                *verdict = FollowVerdict::BeyondRpo;
             }
         }
         // A holder that may not serve any more for what its data is.
@@ -86,6 +85,7 @@ impl Service {
             holder: address(self.following.holder),
             followed: followed.map(|followed| followed.position.clone()),
             followed_age_ms: followed.map(|followed| now.since(followed.seen).as_millis() as u64),
+            beyond_rpo_ms: self.following.beyond_rpo_since.map(|since| now.since(since).as_millis() as u64),
             accepted: address(self.following.accepted),
         }
     }
@@ -100,6 +100,7 @@ impl Service {
             address: followed.address,
             position: followed.position.clone(),
             age_us: now.since(followed.seen).as_micros() as u64,
+            beyond_rpo_us: self.following.beyond_rpo_since.map(|since| now.since(since).as_micros() as u64),
         })
     }
 
@@ -110,6 +111,10 @@ impl Service {
         self.following.arrived = now;
         let seen = now.before(Duration::from_micros(saved.age_us));
         let (address, position) = (saved.address, saved.position.clone());
+        if let Some(offset) = position.offset() {
+            self.following.history.note(offset, seen);
+        }
+        self.following.beyond_rpo_since = saved.beyond_rpo_us.map(|age| now.before(Duration::from_micros(age)));
         self.following.followed = Some(FollowedPlace { address, position, seen });
     }
 }

@@ -18,6 +18,9 @@ use crate::sources::sources;
 
 /// Environment variables of the build; not for users.
 const OF_THE_BUILD: [&str; 1] = ["STANDFAST_REVISION"];
+/// Set for programs that are run, and not read.
+const OF_HOOKS: [&str; 6] =
+    ["STANDFAST_EVENT", "STANDFAST_SERVICE", "STANDFAST_FROM", "STANDFAST_TO", "STANDFAST_INSTANCE", "STANDFAST_PORT"];
 /// Read by a library (`rustls-native-certs`).
 const OF_LIBRARIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
@@ -270,6 +273,6 @@ fn environment_variables_are_those_that_the_program_reads() {
         };
         read.extend(literals.filter(is_variable).map(str::to_owned));
     }
-    read.retain(|name| !OF_THE_BUILD.contains(&name.as_str()));
+    read.retain(|name| !OF_THE_BUILD.contains(&name.as_str()) && !OF_HOOKS.contains(&name.as_str()));
     same(&page, read);
 }

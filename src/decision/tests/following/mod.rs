@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod fence_hook;
+mod rpo;
+
 /// What a server of these tests is.
 #[derive(Clone, Copy, Debug)]
 struct Data {

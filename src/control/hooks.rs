@@ -1,0 +1,133 @@
+//! [`RunningHooks`]: the hooks of `failover.fence` that run now.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::command::{Command, CommandEnd};
+use super::webhook;
+use crate::config::{FenceHook, HookAction, Name};
+use crate::decision::{Event, Gate, GateOutcome, TransitionId};
+use crate::sys::clock;
+use crate::text::shortened;
+
+/// Characters of what a program says that are told.
+const TOLD: usize = 120;
+/// Characters of a reason that the incident has.
+const LONGEST: usize = 250;
+
+/// What a hook is told.
+#[derive(Clone, Debug)]
+pub(super) struct FenceRequest {
+    pub transition: TransitionId,
+    pub service: Name,
+    /// The former primary, as far as it is known.
+    pub from: Option<SocketAddr>,
+    /// The next one.
+    pub to: SocketAddr,
+    /// The name of this instance.
+    pub instance: String,
+}
+
+/// Dropping it kills those that run.
+#[derive(Debug, Default)]
+pub(super) struct RunningHooks(HashMap<TransitionId, AbortHandle>);
+
+impl RunningHooks {
+    /// Run it, and tell what it says. Must run inside a runtime.
+    pub(super) fn begin(&mut self, hook: Option<Arc<FenceHook>>, request: FenceRequest, events: mpsc::Sender<Event>) {
+        let transition = request.transition;
+        let running = tokio::spawn(async move {
+            let began = clock::now();
+            let answer = match &hook {
+                Some(hook) => ask(hook, &request).await,
+                None => Err("it is no longer configured".to_owned()),
+            };
+            let seen = clock::now();
+            let (service, to, took) = (&request.service, request.to, seen.since(began));
+            let from = request.from.map(|from| from.to_string()).unwrap_or_default();
+            let outcome = match answer {
+                Ok(said) => {
+                    tracing::info!(%service, from, %to, ?took, said, "the fence hook says that the former primary is fenced");
+                    GateOutcome::Open
+                }
+                Err(detail) => {
+                    tracing::error!(%service, from, %to, ?took, detail, "the fence hook failed");
+                    GateOutcome::Refused { detail: shortened(&detail, LONGEST) }
+                }
+            };
+            let _ = events.send(Event::GateAnswered { transition, seen, gate: Gate::FenceHook, outcome }).await;
+        });
+        self.0.insert(transition, running.abort_handle());
+    }
+
+    /// Its transition is over: it is killed, if it runs still.
+    pub(super) fn end(&mut self, transition: TransitionId) {
+        if let Some(running) = self.0.remove(&transition) {
+            running.abort();
+        }
+    }
+}
+
+impl Drop for RunningHooks {
+    fn drop(&mut self) {
+        self.0.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// `Ok`: the former primary is fenced, and what the hook said besides. `Err`: it is not, or that is not known.
+async fn ask(hook: &FenceHook, request: &FenceRequest) -> Result<String, String> {
+    let from = request.from.map(|from| from.to_string()).unwrap_or_default();
+    let to = request.to.to_string();
+    match &hook.action {
+        HookAction::Exec(argv) => {
+            let [program, arguments @ ..] = &argv[..] else { return Err("there is no program".to_owned()) };
+            let environment = [
+                ("STANDFAST_EVENT", "fence".to_owned()),
+                ("STANDFAST_SERVICE", request.service.to_string()),
+                ("STANDFAST_FROM", from),
+                ("STANDFAST_TO", to),
+                ("STANDFAST_INSTANCE", request.instance.clone()),
+            ];
+            let command = Command {
+                program: program.into(),
+                arguments: arguments.iter().map(OsString::from).collect(),
+                environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            };
+            let result = command.run(hook.timeout).await.map_err(|error| format!("{program}: {error}"))?;
+            let said = result.first_line(TOLD).unwrap_or_default();
+            match result.end {
+                CommandEnd::Exited(0) => Ok(said),
+                CommandEnd::Exited(code) => Err(with(format!("it ended with {code}"), &said)),
+                CommandEnd::Signalled(signal) => Err(with(format!("it was ended by signal {signal}"), &said)),
+                CommandEnd::TimedOut => {
+                    let limit = humantime::format_duration(hook.timeout);
+                    Err(with(format!("it did not end within {limit} and was killed"), &said))
+                }
+            }
+        }
+        HookAction::Webhook(webhook) => {
+            let body = json!({
+                "event": "fence",
+                "service": &*request.service,
+                "from": request.from.map(|from| from.to_string()),
+                "to": to,
+                "instance": request.instance,
+            });
+            let answer = webhook::post(webhook, body.to_string(), hook.timeout).await?;
+            match answer.status {
+                200..=299 => Ok(answer.said),
+                status => Err(with(format!("it answered {status}"), &answer.said)),
+            }
+        }
+    }
+}
+
+fn with(what: String, said: &str) -> String {
+    if said.is_empty() { what } else { format!("{what}: {said}") }
+}
