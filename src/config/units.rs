@@ -70,9 +70,9 @@ pub(super) struct FileMode(pub(super) u32);
 pub(super) struct StatusRange(pub(super) u16, pub(super) u16);
 
 /// Reads a text by `parse`.
-struct FromText<T> {
-    expected: &'static str,
-    parse: fn(&str) -> Result<T, String>,
+pub(super) struct FromText<T> {
+    pub(super) expected: &'static str,
+    pub(super) parse: fn(&str) -> Result<T, String>,
 }
 
 impl<'de, T> Visitor<'de> for FromText<T> {
@@ -179,7 +179,7 @@ fn number_word(text: &str) -> Option<u64> {
     WORDS.iter().position(|word| *word == lower).map(|number| number as u64)
 }
 
-fn time(text: &str) -> Result<TypedDuration, String> {
+pub(super) fn time(text: &str) -> Result<TypedDuration, String> {
     if text == "0" {
         return Ok(TypedDuration(Duration::ZERO));
     }
@@ -218,7 +218,7 @@ fn delay(text: &str) -> Result<AutoOrDuration, String> {
     }
 }
 
-fn bytes(text: &str) -> Result<SizeInBytes, String> {
+pub(super) fn bytes(text: &str) -> Result<SizeInBytes, String> {
     if text == "off" {
         return Ok(SizeInBytes(0));
     }

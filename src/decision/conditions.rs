@@ -52,11 +52,13 @@ pub enum ConditionKind {
     MultiplePrimaries,
     /// An endpoint of the pool says that it is primary, and its data is old, of another branch or of another history: it gets nothing.
     StalePrimary,
+    /// The service reads at replicas, and none is known to be within `max_lag`.
+    NoFreshReplica,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 16] = [
+    pub const ALL: [ConditionKind; 17] = [
         ConditionKind::AllDown,
         ConditionKind::PinnedToUnusable,
         ConditionKind::Isolated,
@@ -73,6 +75,7 @@ impl ConditionKind {
         ConditionKind::NoPrimary,
         ConditionKind::MultiplePrimaries,
         ConditionKind::StalePrimary,
+        ConditionKind::NoFreshReplica,
     ];
 
     /// Its name in records, metrics and `/status`.
@@ -94,6 +97,7 @@ impl ConditionKind {
             ConditionKind::NoPrimary => "no_primary",
             ConditionKind::MultiplePrimaries => "multiple_primaries",
             ConditionKind::StalePrimary => "stale_primary",
+            ConditionKind::NoFreshReplica => "no_fresh_replica",
         }
     }
 
@@ -125,6 +129,9 @@ impl ConditionKind {
             ConditionKind::StalePrimary => {
                 "a primary has data that is not followed: stop it and make it a replica, or say `standfast accept SERVICE ENDPOINT`"
             }
+            ConditionKind::NoFreshReplica => {
+                "no replica is known to be within max_lag (the primary must be an endpoint, too): reads go to the primary, or are refused"
+            }
         }
     }
 
@@ -141,6 +148,7 @@ impl ConditionKind {
             | ConditionKind::MultiplePrimaries
             | ConditionKind::StalePrimary => ConditionSeverity::Error,
             ConditionKind::Frozen
+            | ConditionKind::NoFreshReplica
             | ConditionKind::NoStandby
             | ConditionKind::Held
             | ConditionKind::Evacuated
@@ -362,6 +370,9 @@ impl Service {
             let blind = any(|endpoint| endpoint.checks.answer_class() == Some(CheckAnswerClass::Blind));
             holds.extend(out.map(|pool| about(ConditionKind::EndpointOut, pool)));
             holds.extend(blind.map(|pool| about(ConditionKind::CheckBlind, pool)));
+            if self.reads().is_some() && !self.has_fresh_replica() {
+                holds.push((ConditionKind::NoFreshReplica, None));
+            }
             let refused = (0..self.pools.len()).filter(|pool| self.has_refused_primary(*pool));
             holds.extend(refused.map(|pool| about(ConditionKind::StalePrimary, pool)));
         }
@@ -373,7 +384,16 @@ impl Service {
     fn standby(&self) -> Option<usize> {
         let serving = (0..self.pools.len()).find(|pool| self.serves(*pool) && self.follows().is_none())?;
         match self.serving {
-            Serving::Active(active) => (0..active).any(|pool| !self.pools[pool].is_static).then_some(active),
+            // (That the first pool is the primary's is as planned where replicas are read at.)
+            Serving::Active(active) => {
+                let min_healthy = self.config.failover.min_healthy;
+                let better = |pool: usize| {
+                    let pool = &self.pools[pool];
+                    let is_as_planned = self.reads().is_some() && pool.is_well(min_healthy);
+                    !pool.is_static && (pool.available(min_healthy) || !is_as_planned)
+                };
+                (0..active).any(better).then_some(active)
+            }
             _ => (!self.lost.is_empty()).then_some(serving),
         }
     }
@@ -381,7 +401,7 @@ impl Service {
     /// If a pool that serves failed, would there be none? A service that has no other pool has planned for none.
     fn has_no_standby(&self) -> bool {
         let pools = || (0..self.pools.len()).filter(|pool| !self.pools[*pool].is_static);
-        let able = pools().filter(|pool| self.available(*pool)).count();
+        let able = pools().filter(|pool| self.pools[*pool].is_well(self.config.failover.min_healthy)).count();
         let serves = self.serving.is_served() && pools().any(|pool| self.serves(pool) && self.available(pool));
         serves && pools().count() > 1 && able < 2
     }

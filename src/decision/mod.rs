@@ -25,13 +25,16 @@ mod hold;
 mod hold_down;
 mod incident;
 mod isolation;
+mod lag;
 mod outlier;
 mod persist;
 mod persist_orders;
 mod pool;
 mod position;
 mod reach;
+mod read_state;
 mod reading;
+mod reads;
 mod recent_acts;
 mod reload;
 mod service;
@@ -62,11 +65,13 @@ pub use evidence::{Elsewhere, FailureReport, Held, Mark, RequestTarget, Source, 
 pub use follow_state::{FollowRecord, FollowVerdict, SavedFollowing};
 pub use health::{CheckAnswer, CheckAnswerClass};
 pub use incident::{Evidence, Incident, IncidentId, InstanceLife, SwitchKind};
+pub use lag::ReplicaLag;
 pub use persist::{Saved, SavedIncident, SavedService, SavedSwitch};
 pub use persist_orders::{SavedHold, SavedWeight};
 pub use position::{
     DataPosition, Lsn, ParsePositionError, PostgresPosition, RedisPosition, SystemId, TransactionPosition,
 };
+pub use read_state::{LagSourceStatus, ReadVerdict, ReplicaStatus};
 pub use reading::{DataRole, Reading};
 pub use recent_acts::SavedAct;
 pub use sessions::{PoolSessions, SessionRule};

@@ -13,8 +13,8 @@ use super::service::Service;
 use super::timers::Timer;
 use super::transition::{GateState, Transition};
 use super::{
-    Actor, Admission, CheckAnswer, ConditionStatus, DataPosition, EndpointId, FollowVerdict, Gate, HoldScope, Reading,
-    Serving, Standing, SwitchKind, TransitionId,
+    Actor, Admission, CheckAnswer, ConditionStatus, DataPosition, EndpointId, FollowVerdict, Gate, HoldScope,
+    LagSourceStatus, Reading, ReplicaStatus, Serving, Standing, SwitchKind, TransitionId,
 };
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
@@ -85,6 +85,9 @@ pub struct ServiceStatus {
     /// What it follows, where its check asks for the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowingStatus>,
+    /// The primary that the lag of replicas is measured against, where the check has `role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_source: Option<LagSourceStatus>,
     /// Open conditions, by the time at which they were raised.
     #[serde(default)]
     pub conditions: Vec<ConditionStatus>,
@@ -226,6 +229,9 @@ pub struct EndpointStatus {
     /// What it is to a service that follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowVerdict>,
+    /// Its lag, and what it is to a service that reads at replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaStatus>,
 }
 
 fn ms(span: Duration) -> u64 {
@@ -269,6 +275,7 @@ impl Service {
             decisions: self.decisions,
             transition: self.transition.as_ref().map(|waiting| waiting.status(now)),
             following: self.follows().map(|_| self.following_status(now)),
+            lag_source: self.lag_source_status(now),
             conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: (0..self.pools.len()).map(|pool| self.pool_status(pool, now)).collect(),
         }
@@ -326,6 +333,7 @@ impl Endpoint {
             reading: self.data.reading.clone(),
             check: self.checks.answer.clone(),
             following: None,
+            replica: self.replica_status(),
         }
     }
 }

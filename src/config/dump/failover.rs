@@ -17,6 +17,7 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "damping" => failover.damping,
         "confirm_window" => failover.confirm_window,
         "on_multiple_primaries" => failover.following.map(|rule| word(&rule.on_multiple_primaries)),
+        "fallback" => failover.reads.map(|rule| word(&rule.fallback)),
         "fence_after" => failover.following.and_then(|rule| rule.fence_after),
     }
 }

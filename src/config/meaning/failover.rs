@@ -41,6 +41,7 @@ pub(super) fn failover(
         damping: diagnostics.time_or_off(&typed.damping, defaults::DAMPING),
         confirm_window: diagnostics.time_or_off(&typed.confirm_window, defaults::CONFIRM_WINDOW),
         following: None,
+        reads: None,
     };
     let (max, window) = (&failover.max_failovers, failover.confirm_window);
     if let Some(at) = typed.confirm_window.at()

@@ -16,6 +16,7 @@ Failover {
     confirm_window: OffOr<TypedDuration>,
     on_multiple_primaries: OnMultiplePrimaries,
     fence_after: OffOr<TypedDuration>,
+    fallback: ReadFallback,
     lease: ReservedKey,
     promote: ReservedKey,
 }}
@@ -28,6 +29,9 @@ OnAllDown { FailOpen, FailClosed, }}
 
 words! { /// `failover.on_multiple_primaries`
 OnMultiplePrimaries { Freeze, Close, }}
+
+words! { /// `failover.fallback`
+ReadFallback { Primary, Refuse, }}
 
 words! { /// `failover.sessions`
 Sessions { Drain, Close, }}

@@ -138,7 +138,7 @@ fn reading(role: DataRole, writable: bool, galera: Option<(&str, u64)>, gtids: &
     let position = counted
         .filter(|(history, _)| history.len() <= LONGEST_LINEAGE)
         .map(|(history, count)| DataPosition::Transactions(TransactionPosition { history, count }));
-    Reading { role, writable: Some(writable), position }
+    Reading { role, writable: Some(writable), position, applied: None }
 }
 
 /// The histories that GTIDs belong to, and how many transactions they are. `None`: they are none.
