@@ -279,6 +279,10 @@ def service():
                 (f"sum(standfast_endpoint_suspected{{{OF}}})", "suspected now"),
                 (f"sum by (outcome) (increase(standfast_endpoint_trials_total{{{OF}}}[{RATE}]))", "trial requests: {{outcome}}")],
                 8, 8, minimum=0),
+            panel("timeseries", "Lag of replicas", [
+                (f"max by (pool, endpoint) (standfast_replica_lag_seconds{{{OF}}})", "{{endpoint}}")], 12, 6, "s", minimum=0),
+            panel("timeseries", "What replicas have not applied", [
+                (f"max by (pool, endpoint) (standfast_replica_lag_bytes{{{OF}}})", "{{endpoint}}")], 12, 6, "bytes", minimum=0),
             panel("state-timeline", "Out by an operator's word", [
                 (f'standfast_endpoint_administrative{{{OF},state="ready"}}', "{{pool}} {{endpoint}}")], 24, 6,
                 words=[(0, "drain or maint", "orange"), (1, "ready", "green")]),

@@ -1,14 +1,16 @@
 //! The metrics of endpoints: all of each ([`MetricsDetail::Full`]), or little of each and the rest summed up by pool
 //! ([`MetricsDetail::Lean`]).
 
+use std::collections::HashMap;
+
 use super::scrape::MetricsWalk;
 use crate::config::MetricsDetail;
 use crate::control::tally::{EJECTIONS, PROBES, PROBES_OF_ALL, ProbeTally};
-use crate::decision::{Administrative, Held, Operational};
+use crate::decision::{Administrative, EndpointId, Held, Operational, ReplicaLag};
 use crate::net::tls::TlsFailure;
 use crate::routing::{EndpointTotals, EndpointView, PoolView};
 use crate::telemetry::names;
-use crate::telemetry::sink::{Family, MetricSink};
+use crate::telemetry::sink::{Family, MetricSink, seconds};
 
 const OPERATIONAL: [&str; 4] = ["checking", "healthy", "unhealthy", "ejected"];
 const ADMINISTRATIVE: [&str; 3] = ["ready", "drain", "maint"];
@@ -21,6 +23,7 @@ const CONNECTIONS: [&str; 2] = ["in_use", "idle"];
 /// The endpoints of a walk, each read once.
 pub(super) struct EndpointRows<L> {
     detail: MetricsDetail,
+    lags: HashMap<EndpointId, ReplicaLag>,
     /// One an endpoint.
     endpoints: Vec<EndpointRow<L>>,
     /// One a pool, without the label `endpoint`; empty in full detail.
@@ -40,13 +43,19 @@ struct EndpointRow<L> {
     totals: EndpointTotals,
     /// `None`: the engine does not answer, or does not know it yet.
     probes: Option<ProbeTally>,
+    /// As a replica of its service's primary.
+    lag: Option<ReplicaLag>,
 }
 
 impl<L: Clone> EndpointRows<L> {
     /// Reads every endpoint of the table.
     pub fn new<S: MetricSink<Labels = L>>(scrape: &MetricsWalk<'_>, sink: &S) -> EndpointRows<L> {
-        let mut rows =
-            EndpointRows { detail: scrape.table.config.metrics_detail, endpoints: Vec::new(), pools: Vec::new() };
+        let mut rows = EndpointRows {
+            detail: scrape.table.config.metrics_detail,
+            lags: lags(scrape),
+            endpoints: Vec::new(),
+            pools: Vec::new(),
+        };
         for service in &scrape.table.services {
             for pool in service.pools.iter().filter(|pool| !pool.endpoints.is_empty()) {
                 let labels = sink.labels(&["service", "pool"], &[&service.config.name, &pool.name]);
@@ -75,7 +84,7 @@ impl<L: Clone> EndpointRows<L> {
                 None => labels,
             };
             let probes = scrape.tally.and_then(|tally| tally.probes.get(&view.id)).copied();
-            EndpointRow::read(labels, view, probes)
+            EndpointRow { lag: self.lags.get(&view.id).copied(), ..EndpointRow::read(labels, view, probes) }
         }));
     }
 
@@ -110,6 +119,7 @@ impl<L> EndpointRow<L> {
             has_tls: view.tls.is_some(),
             totals: view.stats.totals(),
             probes,
+            lag: None,
         }
     }
 
@@ -123,6 +133,7 @@ impl<L> EndpointRow<L> {
             has_tls: false,
             totals: EndpointTotals::default(),
             probes: None,
+            lag: None,
         };
         for row in rows {
             add(&mut sum.operational, &row.operational);
@@ -136,6 +147,13 @@ impl<L> EndpointRow<L> {
         }
         sum
     }
+}
+
+/// The lags that the engine knows.
+fn lags(scrape: &MetricsWalk<'_>) -> HashMap<EndpointId, ReplicaLag> {
+    let services = scrape.status.map_or(&[][..], |status| &status.services);
+    let endpoints = services.iter().flat_map(|service| &service.pools).flat_map(|pool| &pool.endpoints);
+    endpoints.filter_map(|endpoint| Some((endpoint.state.id, endpoint.state.replica.as_ref()?.lag?))).collect()
 }
 
 fn one_at<const N: usize>(index: usize) -> [u64; N] {
@@ -187,6 +205,13 @@ pub(super) fn health<S: MetricSink>(out: &mut S, scrape: &MetricsWalk<'_>, rows:
     let mut family = Family::begin(out, &names::ENDPOINT_ADMINISTRATIVE);
     for row in rows.by_pool() {
         family.samples_under(&row.labels, &ADMINISTRATIVE, &row.administrative);
+    }
+    let lags = || rows.endpoints.iter().filter_map(|row| Some((&row.labels, row.lag?)));
+    let mut family = Family::begin(out, &names::REPLICA_LAG);
+    lags().for_each(|(labels, lag)| family.sample_of(labels, seconds(lag.ms.saturating_mul(1000))));
+    let mut family = Family::begin(out, &names::REPLICA_LAG_BYTES);
+    for (labels, bytes) in lags().filter_map(|(labels, lag)| Some((labels, lag.bytes?))) {
+        family.sample_of(labels, bytes);
     }
     let services = scrape.tally.map_or(&[][..], |tally| &tally.services);
     let mut family = Family::begin(out, &names::EJECTIONS);

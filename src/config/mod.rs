@@ -57,6 +57,7 @@ pub(crate) mod file_names;
 mod flow;
 mod hints;
 mod keys;
+mod lag_limit;
 pub(crate) mod log_filter;
 mod meaning;
 mod model;

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use crate::config::{Bind, Endpoint, Mode, Name, Pool, Protocol, Service};
 use crate::decision::{
     Actor, Cause, ConditionStatus, EndpointStatus, EvacuationStatus, Evidence, FollowRecord, FollowingStatus,
-    HoldStatus, Incident, IncidentId, PoolStatus, ServiceStatus, Serving, SwitchKind, TransitionStatus,
+    HoldStatus, Incident, IncidentId, LagSourceStatus, PoolStatus, ServiceStatus, Serving, SwitchKind,
+    TransitionStatus,
 };
 use crate::routing::{ListenerView, RoutingTable, ServiceView};
 use crate::sys::clock;
@@ -141,6 +142,9 @@ pub struct ServiceReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub companions: Vec<Name>,
+    /// The primary that the lag of replicas is measured against, where the check has `role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_source: Option<LagSourceStatus>,
     /// Zones that are evacuated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evacuated: Vec<EvacuationStatus>,
@@ -343,6 +347,7 @@ impl ServiceReport {
             following: state.following,
             leader: state.leader,
             companions: state.companions,
+            lag_source: state.lag_source,
             conditions: state.conditions,
             callers,
             one_caller: callers == 1 && requests >= MANY_REQUESTS,

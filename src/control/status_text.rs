@@ -229,6 +229,9 @@ impl EndpointReport {
             None if self.weight == 0 => text.push_str(", weight 0"),
             None => {}
         }
+        if let Some(replica) = self.state.replica.as_ref().filter(|replica| replica.verdict.is_some()) {
+            text.push_str(&format!(", {}", replica.text));
+        }
         if self.state.suspected {
             text.push_str(", suspected");
         }

@@ -58,11 +58,13 @@ pub enum ConditionKind {
     RpoMissed,
     /// The fence hook did not say, when it was last run, that the former primary takes no more writes.
     Unfenced,
+    /// The service reads at replicas, and none is known to be within `max_lag`.
+    NoFreshReplica,
 }
 
 impl ConditionKind {
     /// All kinds.
-    pub const ALL: [ConditionKind; 19] = [
+    pub const ALL: [ConditionKind; 20] = [
         ConditionKind::AllDown,
         ConditionKind::PinnedToUnusable,
         ConditionKind::Isolated,
@@ -82,6 +84,7 @@ impl ConditionKind {
         ConditionKind::BeyondRpo,
         ConditionKind::RpoMissed,
         ConditionKind::Unfenced,
+        ConditionKind::NoFreshReplica,
     ];
 
     /// Its name in records, metrics and `/status`.
@@ -106,6 +109,7 @@ impl ConditionKind {
             ConditionKind::BeyondRpo => "beyond_rpo",
             ConditionKind::RpoMissed => "rpo_missed",
             ConditionKind::Unfenced => "unfenced",
+            ConditionKind::NoFreshReplica => "no_fresh_replica",
         }
     }
 
@@ -144,6 +148,9 @@ impl ConditionKind {
             ConditionKind::Unfenced => {
                 "the fence hook did not say that the former primary is fenced: it may take writes of others, so stop it by hand"
             }
+            ConditionKind::NoFreshReplica => {
+                "no replica is known to be within max_lag (the primary must be an endpoint, too): reads go to the primary, or are refused"
+            }
         }
     }
 
@@ -163,6 +170,7 @@ impl ConditionKind {
             | ConditionKind::RpoMissed
             | ConditionKind::Unfenced => ConditionSeverity::Error,
             ConditionKind::Frozen
+            | ConditionKind::NoFreshReplica
             | ConditionKind::NoStandby
             | ConditionKind::Held
             | ConditionKind::Evacuated
@@ -392,6 +400,9 @@ impl Service {
             let blind = any(|endpoint| endpoint.checks.answer_class() == Some(CheckAnswerClass::Blind));
             holds.extend(out.map(|pool| about(ConditionKind::EndpointOut, pool)));
             holds.extend(blind.map(|pool| about(ConditionKind::CheckBlind, pool)));
+            if self.reads().is_some() && !self.has_fresh_replica() {
+                holds.push((ConditionKind::NoFreshReplica, None));
+            }
             let refused = (0..self.pools.len()).filter(|pool| self.has_refused_primary(*pool));
             holds.extend(refused.map(|pool| about(ConditionKind::StalePrimary, pool)));
         }
@@ -403,7 +414,16 @@ impl Service {
     fn standby(&self) -> Option<usize> {
         let serving = (0..self.pools.len()).find(|pool| self.serves(*pool) && self.follows().is_none())?;
         match self.serving {
-            Serving::Active(active) => (0..active).any(|pool| !self.pools[pool].is_static).then_some(active),
+            // (That the first pool is the primary's is as planned where replicas are read at.)
+            Serving::Active(active) => {
+                let min_healthy = self.config.failover.min_healthy;
+                let better = |pool: usize| {
+                    let pool = &self.pools[pool];
+                    let is_as_planned = self.reads().is_some() && pool.is_well(min_healthy);
+                    !pool.is_static && (pool.available(min_healthy) || !is_as_planned)
+                };
+                (0..active).any(better).then_some(active)
+            }
             _ => (!self.lost.is_empty()).then_some(serving),
         }
     }
@@ -411,7 +431,7 @@ impl Service {
     /// If a pool that serves failed, would there be none? A service that has no other pool has planned for none.
     fn has_no_standby(&self) -> bool {
         let pools = || (0..self.pools.len()).filter(|pool| !self.pools[*pool].is_static);
-        let able = pools().filter(|pool| self.available(*pool)).count();
+        let able = pools().filter(|pool| self.pools[*pool].is_well(self.config.failover.min_healthy)).count();
         let serves = self.serving.is_served() && pools().any(|pool| self.serves(pool) && self.available(pool));
         serves && pools().count() > 1 && able < 2
     }

@@ -110,7 +110,7 @@ impl Decision {
                 let way = endpoint.way(|reach| reach.probed(&outcome, seen.min(turn.now)), turn.now);
                 let news = endpoint.probed(rules, &outcome, seen.min(turn.now), began) || way;
                 endpoint.advance(rules, turn.now, turn.effects);
-                news || service.follows().is_some()
+                news || service.heeds_readings()
             }),
             Event::InBand { endpoint, seen, digest } => self.about(endpoint, now, |service, place, turn| {
                 let (out, distrusted) = (service.is_out(), service.distrusted());

@@ -71,8 +71,13 @@ impl Pool {
 
     /// Would it be available if neither an operator nor a weight of 0 took endpoints out of use?
     pub fn is_drained(&self, min_healthy: usize) -> bool {
-        let healthy = self.endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count();
+        let healthy = self.endpoints.iter().filter(|e| e.is_healthy() && e.replica.is_eligible()).count();
         !self.available(min_healthy) && healthy >= min_healthy.max(1)
+    }
+
+    /// Would it be available if all of its endpoints that are well had the role and the lag that its service reads at?
+    pub fn is_well(&self, min_healthy: usize) -> bool {
+        self.is_static || self.endpoints.iter().filter(|endpoint| endpoint.is_well()).count() >= min_healthy.max(1)
     }
 
     /// May it take the service?

@@ -16,6 +16,9 @@ pub struct Reading {
     /// Where it is in the history of its data; `None` = not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<DataPosition>,
+    /// Up to where a client that reads there sees it, if that can be less; `None` = up to `position`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Box<DataPosition>>,
 }
 
 /// The part of an endpoint in a replicated set.

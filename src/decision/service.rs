@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::companion_state::Companionship;
-use super::endpoint::{Ejection, Endpoint, EndpointRules, Refusal};
+use super::endpoint::{Endpoint, EndpointRules, Refusal};
 use super::follow_state::Following;
 use super::freeze::Freeze;
 use super::hold_down::HoldDown;
 use super::pool::Pool;
+use super::read_state::LagSource;
 use super::single_source::SingleSource;
 use super::switch::{HeldSwitch, LastSwitch};
 use super::timers::{Timer, Timers, earliest};
@@ -93,6 +94,9 @@ pub(super) struct Service {
     /// Its part among services that move together.
     #[serde(default)]
     pub companionship: Companionship,
+    /// The primary that the lag of replicas is measured against.
+    #[serde(default)]
+    pub lag_source: LagSource,
     pub timers: Timers,
     /// As last published.
     pub row: ServiceRow,
@@ -141,6 +145,7 @@ impl Service {
             left: None,
             following: Following::default(),
             companionship: Companionship::default(),
+            lag_source: LagSource::default(),
             timers: Timers::default(),
             row,
             deadline: None,
@@ -227,6 +232,7 @@ impl Service {
         let mut changes = self.conclude(turn);
         changes.extend(self.judge_routes(turn.now, turn.effects));
         changes.extend(self.end_doubts(turn.now));
+        self.judge_reads(turn.now);
         // (A replica is no relief for the primary: nothing is ejected for what clients meet there.)
         if self.follows().is_none() {
             changes.extend(self.prove_few_sources(turn));
@@ -335,6 +341,7 @@ impl Service {
         match (self.follows(), self.config.mode) {
             _ if self.is_led() => self.decide_led(turn),
             (Some(rule), _) => self.decide_following(rule, turn),
+            (None, _) if self.reads().is_some() && self.awaits_lags(turn.now) => {}
             (None, Mode::ActivePassive) => self.decide_active(turn),
             (None, Mode::ActiveActive) => self.decide_shares(turn),
         }
@@ -444,16 +451,5 @@ impl Service {
         let changed = row != self.row;
         self.row = row;
         changed
-    }
-}
-
-impl Endpoint {
-    /// What may be sent to it as far as it is concerned itself.
-    fn own_admission(&self, trials: bool) -> Admission {
-        match self.ejection.state() {
-            _ if self.usable() => Admission::Open,
-            Ejection::Tried { .. } if trials && self.ready() && !self.refuses() => Admission::Trial,
-            _ => Admission::Closed,
-        }
     }
 }

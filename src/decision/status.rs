@@ -13,8 +13,8 @@ use super::service::Service;
 use super::timers::Timer;
 use super::transition::{GateState, Transition};
 use super::{
-    Actor, Admission, CheckAnswer, ConditionStatus, DataPosition, EndpointId, FollowVerdict, Gate, HoldScope, Reading,
-    Serving, Standing, SwitchKind, TransitionId,
+    Actor, Admission, CheckAnswer, ConditionStatus, DataPosition, EndpointId, FollowVerdict, Gate, HoldScope,
+    LagSourceStatus, Reading, ReplicaStatus, Serving, Standing, SwitchKind, TransitionId,
 };
 use crate::config::{Mode, Name};
 use crate::time::MonoTime;
@@ -91,6 +91,9 @@ pub struct ServiceStatus {
     /// The services that move with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companions: Vec<Name>,
+    /// The primary that the lag of replicas is measured against, where the check has `role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_source: Option<LagSourceStatus>,
     /// Open conditions, by the time at which they were raised.
     #[serde(default)]
     pub conditions: Vec<ConditionStatus>,
@@ -238,6 +241,9 @@ pub struct EndpointStatus {
     /// What it is to a service that follows its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub following: Option<FollowVerdict>,
+    /// Its lag, and what it is to a service that reads at replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaStatus>,
 }
 
 fn ms(span: Duration) -> u64 {
@@ -283,6 +289,7 @@ impl Service {
             following: self.follows().map(|_| self.following_status(now)),
             leader: self.config.failover.leader.as_ref().map(|leader| leader.name.clone()),
             companions: self.companions(),
+            lag_source: self.lag_source_status(now),
             conditions: self.conditions.iter().map(|open| open.status(now)).collect(),
             pools: (0..self.pools.len()).map(|pool| self.pool_status(pool, now)).collect(),
         }
@@ -341,6 +348,7 @@ impl Endpoint {
             reading: self.data.reading.clone(),
             check: self.checks.answer.clone(),
             following: None,
+            replica: self.replica_status(),
         }
     }
 }

@@ -94,6 +94,21 @@
 //! - From the intent on it is spent until a primary serves again. A restart verifies what it finds, by the role and a later
 //!   timeline, and orders nothing.
 //!
+//! # Reads at replicas
+//!
+//! Users read `config/guides/reads.md`. A service whose check asks for `role: replica` is any service, with one rule beside it
+//! (`decision/reads.rs`): an endpoint that is no fresh replica is not *usable*, though it is healthy. All else follows from that: its
+//! admission, the availability of its pool, switches, the native refusal. Nothing is fenced, because what a replica or a primary answers
+//! is right; it may be old.
+//!
+//! `decision/lag.rs` measures. Of the primary it keeps samples of place and time, thinned to a sixteenth of the longest `max_lag`; a
+//! replica's lag is the time from the newest sample that it has all of to its own reading. So no clock of a server counts, an idle
+//! primary makes no lag, and thinning can only say more than is. A lag is measured at a reading of the replica and stays until the next
+//! one, or until the lineage that it was measured against ends: silence, `Busy` and `Blind` are no statements about lag either.
+//!
+//! Which endpoint is the primary is found as in following, and more simply, since nothing is written here: the one that says so, for as
+//! long as it does; after it one that continues what was seen. It is measured against and may be the fallback; no other primary is.
+//!
 //! # What does not apply
 //!
 //! No ejection, no trials, no last resort, no failback, no hold-down, no freeze, no isolation by comparison of pools: each

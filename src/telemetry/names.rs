@@ -94,7 +94,7 @@ metrics! {
         PINNED: Gauge "standfast_pinned" ["service", "pool"]
             "1 for the pool an operator pinned the service to.";
         CONDITION: Gauge "standfast_condition" ["service", "kind"]
-            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in, no_primary, multiple_primaries, stale_primary: one that is not followed, beyond_rpo: one that lacks too much, rpo_missed, unfenced: the fence hook failed), else 0.";
+            "1 while the condition of this kind is open (all_down, pinned_to_unusable, isolated: all pools became unreachable at once, frozen, on_standby, failing_open, no_standby: no other pool could take over, held, held_to_unusable, evacuated, objective_missed, endpoint_out, check_blind: a check is not let in, no_primary, multiple_primaries, stale_primary: one that is not followed, beyond_rpo: one that lacks too much, rpo_missed, unfenced: the fence hook failed, no_fresh_replica: none within max_lag), else 0.";
         ALERTS: Counter "standfast_alerts_total" ["kind"]
             "Alerts by kind (frozen, thawed, all_down, pinned_to_unusable, objective_missed, isolated: all pools became unreachable at once; order_refused is retired and stays at 0).";
     }
@@ -105,6 +105,10 @@ metrics! {
             "1 while requests wait too long for the endpoint's answers, or a connect was refused once: new work goes elsewhere until that is settled.";
         ENDPOINT_ADMINISTRATIVE: Gauge "standfast_endpoint_administrative" ["service", "pool", "endpoint", "state"]
             "1 for the endpoint's administrative state (ready, drain, maint), 0 for the other states.";
+        REPLICA_LAG: Gauge "standfast_replica_lag_seconds" ["service", "pool", "endpoint"]
+            "How long ago the primary was where the replica is, as of its last probe; absent where it is not known, or where the check has no role. A lag that is longer than was watched shows the time that it was watched.";
+        REPLICA_LAG_BYTES: Gauge "standfast_replica_lag_bytes" ["service", "pool", "endpoint"]
+            "Bytes of the primary's log that the replica has not applied, as of its last probe; absent where it is not known, or where the check has no role.";
         EJECTIONS: Counter "standfast_ejections_total" ["service", "cause"]
             "Endpoints taken out of use by real traffic, by cause (refused, consecutive, failure_rate, stalled).";
         EVIDENCE_HELD: Counter "standfast_evidence_held_total" ["service", "reason"]

@@ -120,13 +120,14 @@ fn a_running_instance_exposes_every_documented_metric_and_no_other() {
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         let families = parse(&body);
         support::known(&families);
-        // This instance speaks no TLS, names no endpoint, has no audit log, has met no malformed answer, and has not failed over yet.
+        // This instance speaks no TLS, names no endpoint, reads at no replica, has no audit log, has met no malformed answer, and has not failed over yet.
         let absent = [
             "_tls_",
             "_dns_",
             "standfast_audit_writable",
             "standfast_last_recovery_seconds",
             "standfast_malformed_replies_total",
+            "standfast_replica_lag_",
         ];
         let has_samples = |name: &str| !absent.iter().any(|part| name.contains(part));
         let empty: Vec<_> =

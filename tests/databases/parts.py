@@ -197,26 +197,28 @@ class Proxy:
     # (Failures are found quickly: rows are many.)
     RHYTHM = "interval: 200ms, timeout: 1s, fast_interval: 100ms, fall: 3"
 
-    def __init__(self, program, folder, check, endpoints, keys="", one_pool=False, more="", rhythm=RHYTHM, written=None):
+    def __init__(self, program, folder, check, endpoints, keys="", one_pool=False, more="", rhythm=RHYTHM, written=None, name="standfast"):
         """`written`: the endpoints as they stand in the file, where that is more than their addresses."""
         self.program, self.folder = program, folder
         self.port, self.admin = free_port(), free_port()
         names = ["a", "b", "c"]
+        # (A second proxy of a row has files of its own.)
+        self.socket, state = ("admin.sock", "state") if name == "standfast" else (f"{name}.sock", f"{name}-state")
         written = written or [f"'127.0.0.1:{server.port}'" for server in endpoints]
-        pools = [f"      - {{name: {name}, endpoints: [{endpoint}]}}" for name, endpoint in zip(names, written)]
+        pools = [f"      - {{name: {pool}, endpoints: [{endpoint}]}}" for pool, endpoint in zip(names, written)]
         if one_pool:
             pools = [f"      - {{name: all, endpoints: [{', '.join(written)}]}}"]
-        self.file = folder / "standfast.yaml"
+        self.file = folder / f"{name}.yaml"
         self.file.write_text(
-            f"admin: {{bind: 127.0.0.1:{self.admin}, socket: {{path: {folder}/admin.sock}}}}\n"
-            f"state: {{path: {folder}/state.json}}\n"
+            f"admin: {{bind: 127.0.0.1:{self.admin}, socket: {{path: {folder}/{self.socket}}}}}\n"
+            f"state: {{path: {folder}/{state}.json}}\n"
             "listeners:\n"
             f"  - {{name: db, bind: 127.0.0.1:{self.port}, protocol: tcp, service: orders}}\n{more}"
             "services:\n  orders:\n    protocol: tcp\n"
             f"    health_check: {{{check}, {rhythm}, jitter: 0%}}\n"
             f"{keys}    pools:\n" + "\n".join(pools) + "\n"
         )
-        self.log = folder / "standfast.log"
+        self.log = folder / f"{name}.log"
         self.start()
 
     def start(self):
@@ -253,7 +255,7 @@ class Proxy:
         return self.get("/v1/incidents")
 
     def act(self, *arguments):
-        command = [str(self.program), *arguments, "--admin", f"unix:{self.folder}/admin.sock", "-m", "a row of tests/databases"]
+        command = [str(self.program), *arguments, "--admin", f"unix:{self.folder}/{self.socket}", "-m", "a row of tests/databases"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         return done.returncode, done.stdout + done.stderr
 

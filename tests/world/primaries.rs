@@ -741,7 +741,7 @@ fn reading(server: &Server, system: u64) -> Reading {
         started: Some(server.started),
     };
     let role = if server.is_primary { DataRole::Primary } else { DataRole::Replica };
-    Reading { role, writable: Some(server.is_primary), position: Some(DataPosition::Postgres(position)) }
+    Reading { role, writable: Some(server.is_primary), position: Some(DataPosition::Postgres(position)), applied: None }
 }
 
 /// Endpoints to which new connections go.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{MINUTE, s};
-use crate::config::model::{FailbackMode, OnAllDown, OnRefused, Sessions};
+use crate::config::model::{FailbackMode, OnAllDown, OnRefused, ReadFallback, Sessions};
 
 /// One endpoint that works is better than a switch.
 pub const MIN_HEALTHY: usize = 1;
@@ -13,6 +13,8 @@ pub const ON_REFUSED: OnRefused = OnRefused::Verdict;
 pub const ON_ALL_DOWN: OnAllDown = OnAllDown::FailOpen;
 /// Requests in flight may end well; fencing is for databases.
 pub const SESSIONS: Sessions = Sessions::Drain;
+/// Reads that a replica cannot take may be more than a primary can: that it serves them is for its owner to say.
+pub const READ_FALLBACK: ReadFallback = ReadFallback::Refuse;
 /// A failback is as safe as the failover before it; `manual` is for services where it is not.
 pub const FAILBACK_MODE: FailbackMode = FailbackMode::Auto;
 /// A minute of health is longer than the pause of a crash loop.

@@ -4,8 +4,10 @@ use serde_yaml::{Mapping, Value};
 
 use super::tls::upstream_tls;
 use super::upstream::proxy_version;
-use super::written::{list, pairs, word};
-use crate::config::model::{CheckKind, CheckLogin, CheckPassword, HealthCheck, HttpCheck, Secret};
+use super::written::{DumpValue, list, pairs, word};
+use crate::config::model::{
+    CheckKind, CheckLogin, CheckPassword, FollowedRole, HealthCheck, HttpCheck, MaxLag, ReplicaCheck, Secret,
+};
 
 pub(super) fn health_check(check: &HealthCheck) -> Value {
     let kind = match &check.kind {
@@ -26,7 +28,8 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "password_file" => password_file,
                 "database" => postgres.database.as_str(),
                 "auth" => postgres.weakest.as_str(),
-                "role" => postgres.role.as_ref().map(word),
+                "role" => role(postgres.role, postgres.replica),
+                "max_lag" => max_lag(postgres.replica),
                 "port" => postgres.port,
                 "tls" => upstream_tls(postgres.tls.as_ref()),
             }
@@ -51,7 +54,8 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "user" => Some(redis.login.user.as_str()).filter(|user| !user.is_empty()),
                 "password" => password,
                 "password_file" => password_file,
-                "role" => redis.role.as_ref().map(word),
+                "role" => role(redis.role, redis.replica),
+                "max_lag" => max_lag(redis.replica),
                 "port" => redis.port,
                 "tls" => upstream_tls(redis.tls.as_ref()),
             }
@@ -69,6 +73,18 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
     let mut written = Mapping::from_iter([(Value::from(check.kind.as_str()), kind)]);
     written.extend(rest.as_mapping().cloned().unwrap_or_default());
     Value::Mapping(written)
+}
+
+fn role(followed: Option<FollowedRole>, replica: Option<ReplicaCheck>) -> Option<Value> {
+    followed.as_ref().map(word).or_else(|| replica.map(|_| "replica".into()))
+}
+
+fn max_lag(replica: Option<ReplicaCheck>) -> DumpValue {
+    match replica.and_then(|replica| replica.max_lag) {
+        Some(MaxLag::Time(time)) => time.into(),
+        Some(MaxLag::Bytes(bytes)) => format!("{bytes}B").into(),
+        None => DumpValue::from(None::<Value>),
+    }
 }
 
 /// `password` and `password_file`.

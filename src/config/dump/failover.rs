@@ -19,6 +19,7 @@ pub(super) fn failover(failover: &Failover) -> Value {
         "on_multiple_primaries" => failover.following.map(|rule| word(&rule.on_multiple_primaries)),
         "follow" => failover.leader.as_ref().map(|leader| leader.name.to_string()),
         "votes" => failover.leader.as_ref().map(|leader| if leader.votes { "on" } else { "off" }),
+        "fallback" => failover.reads.map(|rule| word(&rule.fallback)),
         "fence_after" => failover.following.and_then(|rule| rule.fence_after),
         "on_rpo_exceeded" => failover.following.map(|rule| word(&rule.on_rpo_exceeded)),
         "fence" => failover.fence.as_deref().map(fence),

@@ -105,7 +105,8 @@ fn warn_of_database_failback(diagnostics: &mut Diagnostics, at: NodeId, typed: &
     };
     let pools = || service.pools.iter().filter(|pool| !pool.is_static());
     let goes_home = service.mode == Mode::ActivePassive && service.failover.failback.mode == FailbackMode::Auto;
-    if service.protocol != Protocol::Tcp || !goes_home || pools().count() < 2 {
+    // (Where only replicas are read at, no client meets a wrong primary.)
+    if service.protocol != Protocol::Tcp || !goes_home || service.failover.reads.is_some() || pools().count() < 2 {
         return;
     }
     let Some(name) = pools().flat_map(|pool| pool.members.endpoints()).find_map(database) else { return };

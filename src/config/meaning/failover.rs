@@ -43,6 +43,7 @@ pub(super) fn failover(
         following: None,
         leader: None,
         fence: None,
+        reads: None,
     };
     let (max, window) = (&failover.max_failovers, failover.confirm_window);
     if let Some(at) = typed.confirm_window.at()

@@ -31,7 +31,7 @@ pub(super) fn following(diagnostics: &mut Diagnostics, at: NodeId, typed: &schem
             ("rpo_patience", failover.rpo_patience.at()),
         ];
         for (key, at) in alone.into_iter().filter_map(|(key, at)| Some((key, at?))) {
-            let what = format!("`{key}` has no effect: no check of this service asks for a role");
+            let what = format!("`{key}` has no effect: no check of this service asks for its primary");
             diagnostics.warning(at, what, "write `health_check: {postgres: {role: primary, …}}`, or leave it out");
         }
         return;

@@ -3,9 +3,10 @@
 use super::diagnostics::Diagnostics;
 use super::tls;
 use crate::config::defaults;
+use crate::config::lag_limit::LagLimit;
 use crate::config::model::{
-    CheckLogin, CheckPassword, FollowedRole, MysqlCheck, MysqlMethod, PasswordMethod, PostgresCheck, RedisCheck,
-    Secret, UpstreamTls,
+    CheckLogin, CheckPassword, FollowedRole, MaxLag, MysqlCheck, MysqlMethod, PasswordMethod, PostgresCheck,
+    RedisCheck, ReplicaCheck, Secret, UpstreamTls,
 };
 use crate::config::named_files::NamedFiles;
 use crate::config::schema;
@@ -37,8 +38,8 @@ pub(super) fn postgres(
         diagnostics.warning(at, what, "add `tls: on`, or leave `auth` out: SCRAM sends no password");
     }
     let port = typed.port.get().map(|port| port.0 as u16);
-    let role = role(diagnostics, &typed.role);
-    Some(PostgresCheck { login: login?, database: database?, weakest, role, port, tls })
+    let (role, replica) = role(diagnostics, &typed.role, &typed.max_lag);
+    Some(PostgresCheck { login: login?, database: database?, weakest, role, replica, port, tls })
 }
 
 pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::MysqlCheck) -> Option<MysqlCheck> {
@@ -63,7 +64,13 @@ pub(super) fn mysql(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::M
         diagnostics.warning(at, "over TLS this key is not used", "leave it out, or leave `tls` out");
     }
     let port = typed.port.get().map(|port| port.0 as u16);
-    let role = role(diagnostics, &typed.role);
+    let role = match typed.role.found() {
+        Some((at, schema::CheckedRole::Replica)) => {
+            diagnostics.not_supported(at, "`replica`", "`primary` and `writable` are");
+            None
+        }
+        _ => role(diagnostics, &typed.role, &Spanned::default()).0,
+    };
     Some(MysqlCheck { login: login?, database, weakest, server_key, role, port, tls })
 }
 
@@ -76,23 +83,36 @@ pub(super) fn redis(diagnostics: &mut Diagnostics, typed: &schema::RedisCheck) -
     }
     let tls = tls_when_asked(diagnostics, &typed.tls);
     let port = typed.port.get().map(|port| port.0 as u16);
-    let role = role(diagnostics, &typed.role);
+    let (role, replica) = role(diagnostics, &typed.role, &typed.max_lag);
     if let (Some(at), Some(FollowedRole::Writable)) = (typed.role.at(), role) {
         diagnostics.problem(at, "Redis does not say whether it takes writes", "write `role: primary`");
     }
-    RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, role, port, tls }
+    RedisCheck { login: CheckLogin { user: user.unwrap_or_default(), password }, role, replica, port, tls }
 }
 
-/// `role`: of the endpoint that the service follows.
-fn role(diagnostics: &mut Diagnostics, item: &Spanned<schema::CheckedRole>) -> Option<FollowedRole> {
-    match item.found()? {
-        (_, schema::CheckedRole::Primary) => Some(FollowedRole::Primary),
-        (_, schema::CheckedRole::Writable) => Some(FollowedRole::Writable),
-        (at, schema::CheckedRole::Replica) => {
-            diagnostics.not_supported(at, "`replica`", "`primary` and `writable` are");
-            None
+/// `role`: of the endpoint that the service follows, or of those that it reads at. `max_lag` is about the latter.
+fn role(
+    diagnostics: &mut Diagnostics,
+    role: &Spanned<schema::CheckedRole>,
+    max_lag: &Spanned<LagLimit>,
+) -> (Option<FollowedRole>, Option<ReplicaCheck>) {
+    let followed = match role.get() {
+        Some(schema::CheckedRole::Replica) => {
+            let max_lag = max_lag.get().map(|limit| match limit {
+                LagLimit::Time(time) => MaxLag::Time(*time),
+                LagLimit::Bytes(bytes) => MaxLag::Bytes(*bytes),
+            });
+            return (None, Some(ReplicaCheck { max_lag }));
         }
+        Some(schema::CheckedRole::Primary) => Some(FollowedRole::Primary),
+        Some(schema::CheckedRole::Writable) => Some(FollowedRole::Writable),
+        None => None,
+    };
+    if let Some(at) = max_lag.at() {
+        let what = "`max_lag` has no effect: it is about replicas, and this check does not ask for them";
+        diagnostics.warning(at, what, "write `role: replica`, or leave it out");
     }
+    (followed, None)
 }
 
 /// A login that needs a user.

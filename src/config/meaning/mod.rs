@@ -27,6 +27,7 @@ mod outlier;
 mod own_listener;
 mod pool;
 mod protocol;
+mod reads;
 mod request_line;
 mod retry;
 mod role;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
 use super::services::{NamedService, ServiceIndex};
-use super::{balance, check, consistency, failover, following, outlier, pool, protocol, retry, upstream};
+use super::{balance, check, consistency, failover, following, outlier, pool, protocol, reads, retry, upstream};
 use crate::config::defaults;
 use crate::config::model::{
     Mode, Name, Objectives, Pool, Protocol, RefusalLanguage, Refusals, Service, ServiceLimits, ServiceTimeouts,
@@ -93,6 +93,7 @@ fn service(
         upstream,
     };
     following::following(diagnostics, at, typed, &mut service);
+    reads::reads(diagnostics, at, typed, &mut service);
     // Numbers are held against each other only where all of them are there: a default in the place of a typing error says
     // nothing.
     let is_whole = is_typed && diagnostics.found.errors() == errors;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::failover::FollowedRole;
+use super::failover::{FollowedRole, ReplicaCheck};
 use super::secret::Secret;
 use super::tls::UpstreamTls;
 use super::upstream::{ProxyVersion, UpstreamProtocol};
@@ -91,6 +91,15 @@ impl CheckKind {
             CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
         }
     }
+
+    /// What it asks of replicas, where it asks for them.
+    pub fn replica(&self) -> Option<ReplicaCheck> {
+        match self {
+            CheckKind::Postgres(check) => check.replica,
+            CheckKind::Redis(check) => check.replica,
+            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+        }
+    }
 }
 
 /// A probe that logs in at PostgreSQL and asks for its role and position. Any role passes.
@@ -104,6 +113,9 @@ pub struct PostgresCheck {
     pub weakest: PasswordMethod,
     /// The service follows the endpoint that has this role; `None` = any role will do.
     pub role: Option<FollowedRole>,
+    /// The service reads at the endpoints that are replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaCheck>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS, asked for by an SSLRequest.
@@ -137,6 +149,9 @@ pub struct RedisCheck {
     pub login: CheckLogin,
     /// The service follows the endpoint that has this role; `None` = any role will do.
     pub role: Option<FollowedRole>,
+    /// The service reads at the endpoints that are replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaCheck>,
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     /// Over TLS.

@@ -38,6 +38,9 @@ pub struct Failover {
     /// The service goes where another one goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<LeadingService>,
+    /// The service reads at replicas: its checks ask for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReadRule>,
 }
 
 /// The service that another one moves with.
@@ -105,6 +108,40 @@ pub enum OnMultiplePrimaries {
     Freeze,
     /// None gets any until one is left.
     Close,
+}
+
+/// How a service reads at replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadRule {
+    /// What happens when no fresh replica is left.
+    pub fallback: ReadFallback,
+}
+
+/// What happens when no fresh replica is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadFallback {
+    /// The primary serves reads, too.
+    Primary,
+    /// Nothing is served.
+    Refuse,
+}
+
+/// What a check asks of replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaCheck {
+    /// One that is further behind the primary gets nothing new; `None` = any lag will do.
+    pub max_lag: Option<MaxLag>,
+}
+
+/// How far a replica may be behind its primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxLag {
+    /// The primary was where the replica is no longer ago than this.
+    Time(Duration),
+    /// The replica lacks so many bytes of the log at most.
+    Bytes(u64),
 }
 
 /// What a refusal by every endpoint of the active pool means.

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::PortNumber;
 use super::tls::UpstreamTls;
 use super::upstream::ProxyVersion;
+use crate::config::lag_limit::LagLimit;
 use crate::config::spanned::{NamedEntries, OffOr, OnOr, OneOrMany, ReservedKey, ShorthandMap};
 use crate::config::units::{FractionOfOne, RangedCount, StatusRange, TypedDuration};
 
@@ -43,7 +44,7 @@ PostgresCheck {
     database: String,
     auth: PasswordMethod,
     role: CheckedRole,
-    max_lag: ReservedKey,
+    max_lag: LagLimit,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
 }}
@@ -77,7 +78,7 @@ RedisCheck {
     password: String,
     password_file: String,
     role: CheckedRole,
-    max_lag: ReservedKey,
+    max_lag: LagLimit,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
 }}

@@ -22,6 +22,7 @@ Failover {
     on_rpo_exceeded: OnRpoExceeded,
     rpo_patience: OffOr<TypedDuration>,
     fence: FenceHook,
+    fallback: ReadFallback,
     lease: ReservedKey,
     promote: ReservedKey,
 }}
@@ -48,6 +49,9 @@ FenceHook {
 
 words! { /// `failover.fence.on_failure`
 OnFenceFailure { GoOn, Wait, }}
+
+words! { /// `failover.fallback`
+ReadFallback { Primary, Refuse, }}
 
 words! { /// `failover.sessions`
 Sessions { Drain, Close, }}

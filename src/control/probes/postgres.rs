@@ -31,10 +31,10 @@ const LONGEST_MESSAGE: usize = 64 * 1024;
 const LONGEST_ANSWER: usize = 256 * 1024;
 
 /// Role, whether it takes writes, the identity of the cluster, the timeline, the position as bytes of the log, where the last recovery
-/// ended, and when the server was started. Where functions about the log raise an error in recovery, CASE keeps them from being called. The
+/// ended or a replica's has come to, and when the server was started. Where functions about the log raise an error in recovery, CASE keeps them from being called. The
 /// timeline of a primary is that of the file it writes: the control file is late after a promotion. A replica's is that of its receiver,
 /// where this user may read it, else the control file's. Received alone falls back by up to a segment after a restart, so the position is
-/// the greater of both.
+/// the greater of both; what a replica has applied, which is what can be read there, is told beside it.
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
     pg_catalog.current_setting('transaction_read_only'), \
     (SELECT system_identifier::text FROM pg_catalog.pg_control_system()), \
@@ -46,7 +46,7 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
     CASE WHEN pg_catalog.pg_is_in_recovery() \
         THEN GREATEST(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())::text \
         ELSE pg_catalog.pg_current_wal_lsn()::text END, \
-    CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_last_wal_replay_lsn()::text END, \
+    pg_catalog.pg_last_wal_replay_lsn()::text, \
     (EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text";
 
 /// A probe of PostgreSQL.
@@ -344,7 +344,7 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         .into_iter()
         .map(|range| range.and_then(|range| row.buffer().get(range)).and_then(|bytes| std::str::from_utf8(bytes).ok()))
         .collect();
-    let [recovers, read_only, system, timeline, place, recovered, started] = values[..] else {
+    let [recovers, read_only, system, timeline, place, replayed, started] = values[..] else {
         return Err(malformed("a row that was not asked for"));
     };
     let role = match recovers {
@@ -357,7 +357,12 @@ fn read(row: &DataRowBody) -> Result<Reading, ProbeError> {
         Some("off") => Some(true),
         _ => None,
     };
-    Ok(Reading { role, writable, position: position(system, timeline, place, recovered, started) })
+    let (recovered, applied) = match role {
+        DataRole::Replica => (None, replayed),
+        DataRole::Primary | DataRole::Unknown => (replayed, None),
+    };
+    let position = |place, recovered| position(system, timeline, place, recovered, started);
+    Ok(Reading { role, writable, position: position(place, recovered), applied: position(applied, None).map(Box::new) })
 }
 
 /// `None`: it did not say all that makes a position.

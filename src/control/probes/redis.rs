@@ -170,7 +170,7 @@ fn reading(info: &str) -> Result<Reading, ProbeError> {
     let position = id("master_replid").zip(offset).map(|(replication, offset)| {
         DataPosition::Redis(RedisPosition { id: replication, former, forked, offset, run: id("run_id") })
     });
-    Ok(Reading { role, writable: None, position })
+    Ok(Reading { role, writable: None, position, applied: None })
 }
 
 #[cfg(test)]

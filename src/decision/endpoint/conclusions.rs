@@ -2,7 +2,7 @@
 
 use super::super::health::CheckVerdict;
 use super::super::timeline::PoolFall;
-use super::super::{Cause, Effect, EndpointRow, Evidence, Operational, Standing};
+use super::super::{Admission, Cause, Effect, EndpointRow, Evidence, Operational, Standing};
 use super::ejection::Ejection;
 use super::refusal::Refusal;
 use super::rules::EndpointRules;
@@ -10,6 +10,26 @@ use super::{Endpoint, counted};
 use crate::time::MonoTime;
 
 impl Endpoint {
+    /// Healthy, and neither an operator nor its weight takes it out of use.
+    pub fn is_well(&self) -> bool {
+        self.standing.is_usable() && !self.is_weightless()
+    }
+
+    /// Well, and its role and its lag are those that its service reads at.
+    pub fn usable(&self) -> bool {
+        self.is_well() && self.replica.is_eligible()
+    }
+
+    /// What may be sent to it as far as it is concerned itself.
+    pub fn own_admission(&self, trials: bool) -> Admission {
+        match self.ejection.state() {
+            _ if self.usable() => Admission::Open,
+            _ if !self.replica.is_eligible() => Admission::Closed,
+            Ejection::Tried { .. } if trials && self.ready() && !self.refuses() => Admission::Trial,
+            _ => Admission::Closed,
+        }
+    }
+
     /// What all evidence together says.
     pub fn operational(&self) -> (Operational, Cause) {
         match (self.ejection.state(), self.refusal.state(), self.checks.verdict) {
@@ -25,7 +45,7 @@ impl Endpoint {
     pub fn conclude(&mut self, now: MonoTime) -> Option<Standing> {
         let (operational, cause) = self.operational();
         let standing = Standing { operational, administrative: self.use_of(), cause };
-        let was_usable = self.standing.is_usable();
+        let was_usable = self.standing.is_usable() && self.replica.is_eligible();
         let before = std::mem::replace(&mut self.standing, standing);
         if before == standing {
             return None;
@@ -63,7 +83,7 @@ impl Endpoint {
         let Some(check) = rules.check else { return false };
         let green = self.checks.verdict == CheckVerdict::Green;
         let refusing = self.refusal.state() != Refusal::No && green;
-        self.checks.in_transition(check) || (self.watched > 0 && green) || refusing
+        self.checks.in_transition(check) || (self.watched > 0 && green) || refusing || self.replica.is_awaited
     }
 
     /// Tell the prober the pace if it changed.
@@ -82,6 +102,8 @@ impl Endpoint {
             cause: self.standing.cause,
             detail: if self.is_weightless() && self.is_healthy() {
                 "its weight is 0".to_owned()
+            } else if let Some(told) = self.replica.describe().filter(|_| self.is_well()) {
+                told
             } else {
                 self.evidence.clone()
             },

@@ -15,6 +15,7 @@ use super::corroboration::{Corroboration, Finding, sources_needed};
 use super::health::{CheckStreaks, CheckVerdict};
 use super::outlier::Outlier;
 use super::reach::{EndpointReach, LOOK_AGAIN};
+use super::read_state::ReplicaState;
 use super::suspicion::Suspicion;
 use super::timers::{Timer, Timers};
 use super::turn::Turn;
@@ -26,7 +27,6 @@ use crate::config::EvidenceRule;
 use crate::time::MonoTime;
 
 use self::data::EndpointData;
-pub(super) use self::ejection::Ejection;
 use self::ejection::{EjectionMachine, PATIENCE, TrialVerdict};
 pub(super) use self::refusal::{CONFIRM_WITHIN, Refusal};
 use self::refusal::{ConfirmedRefusal, ExplainedFailures, RefusalMachine};
@@ -81,6 +81,9 @@ pub(super) struct Endpoint {
     asked: Option<MonoTime>,
     #[serde(default)]
     pub data: EndpointData,
+    /// What it is to the reads of its service.
+    #[serde(default)]
+    pub replica: ReplicaState,
 }
 
 impl Endpoint {
@@ -118,15 +121,11 @@ impl Endpoint {
             fast: false,
             asked: None,
             data: EndpointData::default(),
+            replica: ReplicaState::default(),
         };
         let (operational, cause) = endpoint.operational();
         endpoint.standing = Standing { operational, cause, ..endpoint.standing };
         endpoint
-    }
-
-    /// Healthy, and neither an operator nor its weight takes it out of use.
-    pub fn usable(&self) -> bool {
-        self.standing.is_usable() && !self.is_weightless()
     }
 
     pub fn is_healthy(&self) -> bool {

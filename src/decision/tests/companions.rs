@@ -171,8 +171,12 @@ fn primary(lsn: u64, timeline: u32) -> ProbeOutcome {
         fork: None,
         started: Some(1),
     };
-    let reading =
-        Reading { role: DataRole::Primary, writable: Some(true), position: Some(DataPosition::Postgres(position)) };
+    let reading = Reading {
+        role: DataRole::Primary,
+        writable: Some(true),
+        position: Some(DataPosition::Postgres(position)),
+        applied: None,
+    };
     ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: Some(reading) }
 }
 

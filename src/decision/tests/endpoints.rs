@@ -51,6 +51,7 @@ fn the_last_reading_is_part_of_the_status() {
             offset: 7,
             run: None,
         })),
+        applied: None,
     };
     rig.probed(0, ProbeOutcome::Pass { latency: Duration::ZERO, reading: Some(reading.clone()) });
     rig.pass(0);

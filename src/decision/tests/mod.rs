@@ -18,6 +18,7 @@ mod first_choice;
 mod following;
 mod isolation;
 mod orders;
+mod reads;
 mod refusal;
 mod renames;
 mod restart;

@@ -18,7 +18,7 @@ fn member(cluster: &str, count: u64) -> ProbeOutcome {
 
 fn says(role: DataRole, position: TransactionPosition) -> ProbeOutcome {
     let position = Some(DataPosition::Transactions(position));
-    let reading = Reading { role, writable: Some(role == DataRole::Primary), position };
+    let reading = Reading { role, writable: Some(role == DataRole::Primary), position, applied: None };
     ProbeOutcome::Pass { latency: Duration::from_millis(1), reading: Some(reading) }
 }
 

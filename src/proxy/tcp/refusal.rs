@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::config::RefusalLanguage;
+use crate::config::{RefusalLanguage, Service};
 use crate::net::{Stream, Transport};
 use crate::proxy::buffer::Buffer;
 use crate::proxy::deadline::Alarm;
@@ -33,17 +33,20 @@ const ENCRYPTION_REQUESTS: usize = 2;
 pub enum RefusalCause {
     /// No endpoint serves.
     NoEndpoint,
+    /// No endpoint serves, and the service reads at replicas.
+    NoReplica,
     /// A limit is reached.
     Overloaded,
 }
 
 impl RefusalCause {
     /// `None`: the client has left, or the session was ended from outside.
-    pub fn of(unselected: SelectError) -> Option<RefusalCause> {
+    pub fn of(unselected: SelectError, service: &Service) -> Option<RefusalCause> {
         match unselected {
             SelectError::GaveUp(GiveUpReason::Full | GiveUpReason::Local) | SelectError::Limited(_) => {
                 Some(RefusalCause::Overloaded)
             }
+            SelectError::GaveUp(_) if service.failover.reads.is_some() => Some(RefusalCause::NoReplica),
             SelectError::GaveUp(_) => Some(RefusalCause::NoEndpoint),
             SelectError::Interrupted(_) => None,
         }
@@ -88,6 +91,7 @@ async fn say(
             take_startup(client, read, sent).await?;
             let (sqlstate, message) = match cause {
                 RefusalCause::NoEndpoint => ("57P03", "no primary is available at the moment"),
+                RefusalCause::NoReplica => ("57P03", "no replica is available at the moment"),
                 RefusalCause::Overloaded => ("53300", "too many connections are open or waiting at the moment"),
             };
             postgres_fatal(sqlstate, message)
@@ -96,6 +100,7 @@ async fn say(
             take_command(client, read).await?;
             match cause {
                 RefusalCause::NoEndpoint => redis_error("MASTERDOWN", "No master is available at the moment"),
+                RefusalCause::NoReplica => redis_error("MASTERDOWN", "No replica is available at the moment"),
                 RefusalCause::Overloaded => redis_error("ERR", "max number of clients reached"),
             }
         }

@@ -166,8 +166,8 @@ async fn session(
             drop(permit);
             count_rejection(dispatch.core, dispatch.service(), unselected);
             account.termination = unselected_termination(unselected, dispatch.last, dispatch.core);
-            let language = newest_service(&dispatch).config.refusal_language();
-            match (language, RefusalCause::of(unselected)) {
+            let service = newest_service(&dispatch);
+            match (service.config.refusal_language(), RefusalCause::of(unselected, &service.config)) {
                 // Boxed, so that a task needs no room for it.
                 (Some(language), Some(cause)) => {
                     account.moved.down = Box::pin(refuse(&mut client, first, language, cause, alarm)).await;

@@ -136,7 +136,7 @@ fn reading(role: DataRole, writable: bool, galera: Option<(&str, u64)>, gtids: &
         None => transactions(gtids),
     };
     let position = position.filter(TransactionPosition::is_bounded).map(DataPosition::Transactions);
-    Reading { role, writable: Some(writable), position }
+    Reading { role, writable: Some(writable), position, applied: None }
 }
 
 /// The transactions that GTIDs are. `None`: they are none.

@@ -41,6 +41,7 @@ fn reading(data: Data) -> Reading {
         role: data.role,
         writable: Some(data.role == DataRole::Primary),
         position: Some(DataPosition::Postgres(position)),
+        applied: None,
     }
 }
 
