@@ -131,3 +131,86 @@ async fn ask(hook: &FenceHook, request: &FenceRequest) -> Result<String, String>
 fn with(what: String, said: &str) -> String {
     if said.is_empty() { what } else { format!("{what}: {said}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::OnFenceFailure;
+
+    fn request() -> FenceRequest {
+        FenceRequest {
+            transition: TransitionId(7),
+            service: "orders".into(),
+            from: Some(SocketAddr::from(([10, 0, 0, 1], 5432))),
+            to: SocketAddr::from(([10, 0, 0, 2], 5432)),
+            instance: "edge-1".to_owned(),
+        }
+    }
+
+    fn program(folder: &Path, text: &str, timeout: Duration) -> FenceHook {
+        let path = folder.join("fence");
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let argv = vec![path.display().to_string(), "--force".to_owned()];
+        FenceHook { action: HookAction::Exec(argv), timeout, on_failure: OnFenceFailure::Wait }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_program_says_yes_by_ending_with_0_and_nothing_else_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let say = r#"echo "$1 $STANDFAST_EVENT $STANDFAST_SERVICE $STANDFAST_FROM $STANDFAST_TO $STANDFAST_INSTANCE""#;
+        let told = ask(&program(folder.path(), say, LONG), &request()).await;
+        assert_eq!(told.as_deref(), Ok("--force fence orders 10.0.0.1:5432 10.0.0.2:5432 edge-1"));
+        let unknown = FenceRequest { from: None, ..request() };
+        let told = ask(&program(folder.path(), "echo \"<$STANDFAST_FROM>\"", LONG), &unknown).await;
+        assert_eq!(told.as_deref(), Ok("<>"));
+        let cases = [
+            ("echo no such switch >&2; exit 3", LONG, "it ended with 3: no such switch"),
+            ("exit 255", LONG, "it ended with 255"),
+            ("kill -9 $$", LONG, "it was ended by signal 9"),
+            ("echo begun; sleep 60", Duration::from_millis(300), "it did not end within 300ms and was killed: begun"),
+        ];
+        for (text, timeout, wanted) in cases {
+            let told = ask(&program(folder.path(), text, timeout), &request()).await;
+            assert_eq!(told, Err(wanted.to_owned()));
+        }
+        let absent = FenceHook {
+            action: HookAction::Exec(vec!["/nowhere/fence".to_owned()]),
+            ..program(folder.path(), "", LONG)
+        };
+        assert!(ask(&absent, &request()).await.unwrap_err().starts_with("/nowhere/fence: "));
+    }
+
+    #[tokio::test]
+    async fn its_answer_is_told_once_and_what_is_called_off_tells_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, mut events) = mpsc::channel(8);
+        let mut hooks = RunningHooks::default();
+        let fails = format!("echo {}; exit 1", "x".repeat(500));
+        hooks.begin(Some(Arc::new(program(folder.path(), &fails, LONG))), request(), sender.clone());
+        let Some(Event::GateAnswered { transition, gate, outcome, .. }) = events.recv().await else {
+            panic!("an answer")
+        };
+        assert_eq!((transition, gate), (TransitionId(7), Gate::FenceHook));
+        let GateOutcome::Refused { detail } = outcome else { panic!("{outcome:?}") };
+        assert!(detail.starts_with("it ended with 1: xxx") && detail.chars().count() <= LONGEST + 1, "{detail}");
+        hooks.begin(None, request(), sender.clone());
+        let Some(Event::GateAnswered { outcome, .. }) = events.recv().await else { panic!("an answer") };
+        assert!(matches!(outcome, GateOutcome::Refused { .. }), "a reload took the hook away");
+        let mark = folder.path().join("mark");
+        let slow = format!("sleep 0.5; touch {}", mark.display());
+        hooks.begin(Some(Arc::new(program(folder.path(), &slow, LONG))), request(), sender);
+        hooks.end(TransitionId(7));
+        assert!(events.recv().await.is_none(), "it has no sender any more");
+        #[allow(clippy::disallowed_methods, reason = "what would have been done by now was not")]
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert!(!mark.exists());
+    }
+}
