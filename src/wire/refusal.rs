@@ -3,6 +3,8 @@
 
 /// The longest first message of a PostgreSQL client. (A server takes 10,000 bytes; what clients send has some hundred.)
 pub const LONGEST_STARTUP: usize = 8192;
+/// The longest request to cancel: a head, the number of a process, and a key of up to 256 bytes.
+pub const LONGEST_CANCEL: usize = 8 + 4 + 256;
 /// The first byte of a TLS record that begins a handshake: no protocol here begins like that in the clear.
 pub const TLS_HANDSHAKE: u8 = 0x16;
 

@@ -224,3 +224,40 @@ def reads_redis(setup):
     until("B says that it is primary", lambda: verdict(proxy, b) == "primary")
     promise(verdict(proxy, a) == "fallback", "A is the primary that was seen")
     return "by bytes"
+
+
+@row("cancel_request", smoke=True)
+def cancel_request(setup):
+    """A client cancels its query: that is a connection of its own, which names a session by a key that one server knows."""
+    import psycopg2
+
+    a, b = setup.pair()
+    c = setup.postgres("c", standby_of=a)
+    proxy = setup.proxy([a, b, c], check=LAG, one_pool=True)
+    until("both are fresh", lambda: verdict(proxy, b) == verdict(proxy, c) == "replica")
+    sessions = [session_at(proxy, server) for server in (b, c, b, c)]
+    longest = 0
+    for session in sessions:
+        ended = []
+
+        def sleep(session=session, ended=ended):
+            try:
+                ended.append(session.ask("SELECT pg_sleep(20)"))
+            except psycopg2.Error as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=sleep, daemon=True)
+        thread.start()
+        server = b if session.server == b.port else c
+        until("it sleeps", lambda: server.ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'") == "1")
+        began = time.monotonic()
+        session.connection.cancel()
+        thread.join(timeout=5)
+        longest = max(longest, time.monotonic() - began)
+        promise(ended and isinstance(ended[0], psycopg2.errors.QueryCanceled), f"the query is cancelled: {ended}")
+        promise(session.ask("SELECT 1") == 1, "and its session goes on")
+    for session in sessions:
+        session.close()
+    promise(proxy.endpoint(b)["standing"]["operational"] == proxy.endpoint(c)["standing"]["operational"] == "healthy", "no evidence")
+    until("no session is left", lambda: proxy.endpoint(b)["in_flight"] == proxy.endpoint(c)["in_flight"] == 0)
+    return f"within {longest:.2f} s, {len(sessions)} of {len(sessions)}"

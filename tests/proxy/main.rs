@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod bulk;
+mod cancel;
 mod cold_pool;
 mod condemned;
 mod deadlines;

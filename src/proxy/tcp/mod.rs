@@ -1,4 +1,5 @@
 //! Layer 4: a client's connection relayed to an endpoint, byte by byte. The tunnels of layer 7 are relayed here too.
+mod cancel;
 mod hello;
 mod refusal;
 mod relay;

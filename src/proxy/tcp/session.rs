@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncWriteExt, ReadBuf};
 
+use super::cancel::CancelRequest;
 use super::hello;
 use super::refusal::{RefusalCause, refuse};
 use super::relay::{RelayEnd, RelayedBytes, relay};
@@ -151,8 +152,16 @@ async fn session(
     let source = Source::of(ends.source.ip());
     let client_info = ClientInfo { hash: hash_peer(ends.source), ends };
     let subject = FaultSubject { source, key: SourceKey::of(&source), route: index, path: b"" };
+    let request = match first.is_empty() {
+        true => CancelRequest::read(&mut client, &table.services[index].config, alarm).await,
+        false => None,
+    };
     let hold = SessionHold::default();
     let mut dispatch = Dispatch::new(pools, alarm, table, index, account.began, tries, (client_info, subject));
+    if let Some(request) = request {
+        // Boxed, so that a task needs no room for it.
+        return Box::pin(cancel(&dispatch, client, request, account)).await;
+    }
     dispatch.hold = Some(&hold);
     let connected = connect(&mut dispatch, &hold, &client).await;
     let permit = hold.end();
@@ -176,6 +185,26 @@ async fn session(
             }
         }
     }
+}
+
+/// A request to cancel goes where sessions are, and is never answered: its client waits for the end of the connection.
+async fn cancel(dispatch: &Dispatch<'_>, mut client: Transport, request: CancelRequest, account: &mut SessionAccount) {
+    let mut never = |_: &mut Context<'_>| Poll::Pending;
+    let permit = match dispatch.permit(dispatch.service(), &mut never).await {
+        Ok(permit) => permit,
+        Err(unselected) => {
+            count_rejection(dispatch.core, dispatch.service(), unselected);
+            account.termination = unselected_termination(unselected, dispatch.last, dispatch.core);
+            return client.reset_on_close();
+        }
+    };
+    let table = dispatch.core.table();
+    if let Some(service) = table.successor(dispatch.service()) {
+        account.tries = request.pass_on(dispatch.pools, &table, service.index, dispatch.client_info.ends).await as u32;
+    }
+    drop(permit);
+    // (It may have left already.)
+    let _ = client.shutdown().await;
 }
 
 /// The service as the newest table has it, if it has it.

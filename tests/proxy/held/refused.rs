@@ -80,13 +80,11 @@ async fn beyond_max_pending_a_client_is_told_so() {
 
 #[tokio::test]
 async fn what_is_not_of_the_protocol_is_reset() {
-    let cancel: &[u8] = b"\x00\x00\x00\x10\x04\xd2\x16\x2e\x00\x00\x00\x01\x00\x00\x00\x02";
     let thrice = [SSL_REQUEST; 3].concat();
     let endless = [&b"\x00\x00\x20\x01\x00\x03\x00\x00"[..], &[b'x'; 9000]].concat();
     for (check, bytes) in [
         (POSTGRES, &b"\x16\x03\x01\x00\x05hello"[..]),
         (POSTGRES, b"GET / HTTP/1.1\r\n\r\n"),
-        (POSTGRES, cancel),
         (POSTGRES, &thrice),
         (POSTGRES, &endless),
         (REDIS, b"\x16\x03\x01\x00\x05hello"),
