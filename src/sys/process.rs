@@ -1,5 +1,10 @@
 //! What the operating system says about this process. A number that a platform does not tell is `None`.
 
+use std::os::fd::OwnedFd;
+use std::process::Child;
+
+use tokio::io::unix::AsyncFd;
+
 use super::clock;
 
 /// This process, seen from its start.
@@ -38,6 +43,35 @@ impl ProcessUsage {
     pub fn max_fds(&self) -> Option<u64> {
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current
     }
+}
+
+/// Descriptors that this process was started with, beside the first three, are not passed on to commands that it starts. (What it
+/// opens itself never is.)
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "rustix has no close_range")]
+pub fn keep_inherited_descriptors() {
+    // SAFETY: it takes numbers and closes nothing: it sets a flag of the descriptors that are open. (Kernels before 5.11 refuse it.)
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+/// Other systems have no call for it.
+#[cfg(not(target_os = "linux"))]
+pub fn keep_inherited_descriptors() {}
+
+/// Becomes readable when this child has ended. `None`: the system has no such descriptor. Must run inside a runtime.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "tokio wants to be promised that the descriptor stays what it is")]
+pub fn end_of_child(child: &Child) -> Option<AsyncFd<OwnedFd>> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok()?;
+    // SAFETY: what is owned stays open, and the same, until it is dropped.
+    unsafe { AsyncFd::register_with_interest(end, tokio::io::Interest::READABLE) }.ok()
+}
+
+/// … other systems.
+#[cfg(not(target_os = "linux"))]
+pub fn end_of_child(_: &Child) -> Option<AsyncFd<OwnedFd>> {
+    None
 }
 
 /// The name of this host.
