@@ -9,7 +9,12 @@ use crate::config::model::{CheckKind, CheckLogin, CheckPassword, HealthCheck, Ht
 
 pub(super) fn health_check(check: &HealthCheck) -> Value {
     let kind = match &check.kind {
-        CheckKind::Tcp { port, tls } => map! { "port" => *port, "tls" => upstream_tls(tls.as_deref()) },
+        CheckKind::Tcp(tcp) => map! {
+            "send" => tcp.send.as_ref().map(Secret::hidden),
+            "expect" => tcp.expect.as_deref(),
+            "port" => tcp.port,
+            "tls" => upstream_tls(tcp.tls.as_deref()),
+        },
         CheckKind::Http(http) => http_check(http),
         CheckKind::Grpc(grpc) => map! {
             "service" => grpc.service.as_str(),

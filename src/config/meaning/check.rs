@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::{address, header, login_check, request_line, tls, upstream};
+use super::{address, exchange_check, header, login_check, request_line, tls, upstream};
 use crate::config::defaults;
 use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, Secret, Upstream, UpstreamTls};
 use crate::config::schema;
@@ -90,7 +90,7 @@ fn check_timing(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Healt
         diagnostics.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
     let reuse = match &check.kind {
-        CheckKind::Tcp { .. } | CheckKind::Postgres(_) | CheckKind::Mysql(_) | CheckKind::Redis(_) => Duration::ZERO,
+        CheckKind::Tcp(_) | CheckKind::Postgres(_) | CheckKind::Mysql(_) | CheckKind::Redis(_) => Duration::ZERO,
         CheckKind::Http(http) => http.reuse,
         CheckKind::Grpc(grpc) => grpc.reuse,
     };
@@ -146,14 +146,7 @@ fn kind(
             None
         }
         (Some(("tcp", _)), None) => {
-            let check = typed.tcp.get()?;
-            let port = check.port.get().map(|port| port.0 as u16);
-            // Bytes that are passed through say nothing about TLS: only when it is asked for.
-            let tls = match check.tls.found() {
-                Some((at, OffOr::Value(typed))) => tls::upstream(diagnostics, at, typed, upstream.tls.as_ref()),
-                _ => None,
-            };
-            Some(CheckKind::Tcp { port, tls: tls.map(Arc::new) })
+            Some(CheckKind::Tcp(Arc::new(exchange_check::tcp(diagnostics, typed.tcp.get()?, upstream))))
         }
         (Some(("http", _)), None) => {
             Some(CheckKind::Http(Arc::new(http_check(diagnostics, &typed.http.get()?.0, upstream))))

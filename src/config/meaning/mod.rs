@@ -11,6 +11,7 @@ mod cross;
 mod diagnostics;
 mod dns;
 mod endpoint;
+mod exchange_check;
 mod failover;
 mod files;
 mod following;

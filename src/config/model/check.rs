@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exchange_check::TcpCheck;
 use super::failover::FollowedRole;
 use super::secret::Secret;
 use super::tls::UpstreamTls;
@@ -37,13 +38,8 @@ pub struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
-    /// Connect, and nothing more.
-    Tcp {
-        /// Another port than the endpoint's.
-        port: Option<u16>,
-        /// A TLS handshake must succeed too.
-        tls: Option<Arc<UpstreamTls>>,
-    },
+    /// A connect, and what is sent and expected then.
+    Tcp(Arc<TcpCheck>),
     /// One HTTP request.
     Http(Arc<HttpCheck>),
     /// `grpc.health.v1.Health/Check`.
@@ -60,7 +56,7 @@ impl CheckKind {
     /// Its name, as the configuration has it.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            CheckKind::Tcp { .. } => "tcp",
+            CheckKind::Tcp(_) => "tcp",
             CheckKind::Http(_) => "http",
             CheckKind::Grpc(_) => "grpc",
             CheckKind::Postgres(_) => "postgres",
@@ -72,7 +68,7 @@ impl CheckKind {
     /// What it reads of an endpoint's data, and at which port: two checks with the same source read the same.
     pub fn source(&self) -> (&'static str, Option<u16>) {
         let port = match self {
-            CheckKind::Tcp { port, .. } => *port,
+            CheckKind::Tcp(check) => check.port,
             CheckKind::Http(check) => check.port,
             CheckKind::Grpc(check) => check.port,
             CheckKind::Postgres(check) => check.port,
@@ -87,7 +83,7 @@ impl CheckKind {
         match self {
             CheckKind::Postgres(check) => check.role,
             CheckKind::Redis(check) => check.role,
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
         }
     }
 }

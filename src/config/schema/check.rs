@@ -31,6 +31,8 @@ HealthCheck = "health_check" {
 
 map! { /// `health_check.tcp`
 TcpCheck {
+    send: String,
+    expect: String,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
 }}

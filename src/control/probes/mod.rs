@@ -4,6 +4,7 @@
 mod answer;
 mod connect;
 mod error;
+mod expected;
 mod grpc;
 mod http;
 mod http_client;

@@ -63,7 +63,7 @@ impl Probe {
         let at =
             |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, endpoint.check_port.or(port).unwrap_or(own.port()));
         let (address, kind) = match &check.kind {
-            CheckKind::Tcp { port, .. } => (at(own.ip(), *port), ProbeKind::Tcp(TcpProbe)),
+            CheckKind::Tcp(check) => (at(own.ip(), check.port), ProbeKind::Tcp(TcpProbe::new(check))),
             CheckKind::Grpc(grpc) => {
                 let address = at(own.ip(), grpc.port);
                 let call = HealthCall::new(address, host, grpc);

@@ -4,6 +4,7 @@
 mod audit;
 mod databases;
 mod dns;
+mod exchanges;
 mod failover;
 mod journal;
 mod mariadb;

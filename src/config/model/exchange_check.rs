@@ -1,0 +1,56 @@
+//! Checks that belong to no one protocol.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::Secret;
+use super::tls::UpstreamTls;
+
+/// A connect, and what is sent and expected then.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TcpCheck {
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// A TLS handshake must succeed too, and what follows is sent over it.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// Sent once after that, in the notation of [`payload_bytes`].
+    #[serde(default)]
+    pub send: Option<Secret>,
+    /// The first 64 KiB of the answer contain this, in the same notation.
+    #[serde(default)]
+    pub expect: Option<String>,
+}
+
+/// The bytes that a text of a check stands for: its own, or what stands in hexadecimal digits behind `hex:`, with blanks and colons
+/// between them as one likes.
+///
+/// # Errors
+/// What is wrong with the digits.
+pub fn payload_bytes(text: &str) -> Result<Vec<u8>, &'static str> {
+    let Some(digits) = text.strip_prefix("hex:") else { return Ok(text.as_bytes().to_vec()) };
+    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b':').collect();
+    let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+    if digits.len() % 2 != 0 {
+        return Err("the number of its hexadecimal digits is odd");
+    }
+    let byte = |pair: &[u8]| Some(value(pair[0])? << 4 | value(pair[1])?);
+    digits.chunks_exact(2).map(byte).collect::<Option<_>>().ok_or("what stands behind `hex:` are no hexadecimal digits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_its_text_or_hexadecimal_digits() {
+        assert_eq!(payload_bytes("PING\r\n").unwrap(), b"PING\r\n");
+        assert_eq!(payload_bytes("ä").unwrap(), "ä".as_bytes());
+        assert_eq!(payload_bytes("hex: 50 49:4e47\n0D0a").unwrap(), b"PING\r\n");
+        assert_eq!(payload_bytes("hex:").unwrap(), b"");
+        assert!(payload_bytes("hex:1").unwrap_err().contains("odd"));
+        for wrong in ["hex:0x10", "hex:zz", "hex:ää", "hex:+1"] {
+            assert!(payload_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
