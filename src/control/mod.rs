@@ -20,7 +20,6 @@ mod act_report;
 mod acts;
 pub mod audit;
 #[allow(dead_code, reason = "x")]
-#[allow(dead_code, reason = "the check by exec comes next")]
 mod command;
 mod confirm;
 pub mod credential_file;

@@ -23,6 +23,16 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
             "reuse" => grpc.reuse,
             "tls" => upstream_tls(grpc.tls.as_ref()),
         },
+        CheckKind::Exec(exec) => {
+            let program = Value::from(exec.program.display().to_string());
+            let arguments = exec.arguments.iter().map(|argument| Value::from(argument.as_str()));
+            let hidden = |(name, value): &(String, Secret)| (Value::from(name.as_str()), Value::from(value.hidden()));
+            map! {
+                "command" => Value::Sequence(std::iter::once(program).chain(arguments).collect()),
+                "environment" => Value::Mapping(exec.environment.iter().map(hidden).collect()),
+                "port" => exec.port,
+            }
+        }
         CheckKind::Postgres(postgres) => {
             let (password, password_file) = password(&postgres.login);
             map! {

@@ -79,6 +79,10 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
             Some(port) => format!("write `tcp: {{port: {port}}}`"),
             None => "write `tcp: {}`".to_owned(),
         },
+        "ExecCheck" => match found.path() {
+            Some(path) => format!("write `exec: {{command: {path}}}`"),
+            None => "write `exec: {command: [/usr/local/bin/check-app, \"{address}\"]}`".to_owned(),
+        },
         "PostgresCheck" => "write `postgres: {user: standfast}`".to_owned(),
         "MysqlCheck" => "write `mysql: {user: standfast}`".to_owned(),
         "RedisCheck" => "write `redis: {}`".to_owned(),

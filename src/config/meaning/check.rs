@@ -90,9 +90,9 @@ fn check_timing(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Healt
         diagnostics.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
     let reuse = match &check.kind {
-        CheckKind::Tcp(_) | CheckKind::Postgres(_) | CheckKind::Mysql(_) | CheckKind::Redis(_) => Duration::ZERO,
         CheckKind::Http(http) => http.reuse,
         CheckKind::Grpc(grpc) => grpc.reuse,
+        _ => Duration::ZERO,
     };
     if !reuse.is_zero() && reuse <= check.interval {
         let what = format!("reuse {} is not longer than interval {}", time(reuse), time(check.interval));
@@ -128,9 +128,10 @@ fn kind(
     over: Option<&CheckKind>,
     upstream: &Upstream,
 ) -> Option<CheckKind> {
-    let later = [&typed.exec, &typed.agent];
+    let later = [&typed.agent];
     let given = [
         ("tcp", typed.tcp.at()),
+        ("exec", typed.exec.at()),
         ("http", typed.http.at()),
         ("grpc", typed.grpc.at()),
         ("redis", typed.redis.at()),
@@ -147,6 +148,9 @@ fn kind(
         }
         (Some(("tcp", _)), None) => {
             Some(CheckKind::Tcp(Arc::new(exchange_check::tcp(diagnostics, typed.tcp.get()?, upstream))))
+        }
+        (Some(("exec", at)), None) => {
+            Some(CheckKind::Exec(Arc::new(exchange_check::exec(diagnostics, at, typed.exec.get()?)?)))
         }
         (Some(("http", _)), None) => {
             Some(CheckKind::Http(Arc::new(http_check(diagnostics, &typed.http.get()?.0, upstream))))

@@ -1,12 +1,14 @@
-//! Checks that belong to no one protocol: `health_check.tcp`.
+//! Checks that belong to no one protocol: `health_check.tcp` and `health_check.exec`.
 
 use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
 use super::tls;
-use crate::config::model::{Secret, TcpCheck, Upstream, payload_bytes};
+use crate::config::model::{EXEC_PLACEHOLDERS, ExecCheck, Secret, TcpCheck, Upstream, payload_bytes};
+use crate::config::named_files::NamedFiles;
 use crate::config::schema;
-use crate::config::spanned::{OffOr, Spanned};
+use crate::config::spanned::{NamedEntries, OffOr, Spanned};
+use crate::config::tree::{NodeId, shorten};
 
 /// Bytes of the longest payload that is sent or expected.
 const LONGEST_PAYLOAD: usize = 4096;
@@ -24,6 +26,80 @@ pub(super) fn tcp(diagnostics: &mut Diagnostics, typed: &schema::TcpCheck, upstr
         diagnostics.warning(at, what, "add what a healthy answer contains, such as `expect: \"+PONG\"`");
     }
     TcpCheck { port: typed.port.get().map(|port| port.0 as u16), tls: tls.map(Arc::new), send, expect }
+}
+
+pub(super) fn exec(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::ExecCheck) -> Option<ExecCheck> {
+    const SAMPLE: &str = r#"command: ["/usr/local/bin/check-app", "{address}", "{port}"]"#;
+    let words = diagnostics.required(&typed.command, at, "command", SAMPLE)?;
+    let place = typed.command.at().unwrap_or(at);
+    let mut texts = Vec::new();
+    for (at, text) in words.0.iter().filter_map(Spanned::found) {
+        if text.contains('\0') {
+            diagnostics.problem(at, "no program takes a byte 0 in an argument", "leave it out");
+        }
+        if let Some(name) = unknown_placeholder(text) {
+            let known = EXEC_PLACEHOLDERS.map(|known| format!("`{known}`")).join(", ");
+            let what = format!("`{name}` stands for nothing and is passed on as it is");
+            diagnostics.warning(at, what, format!("known here: {known}"));
+        }
+        texts.push((at, text));
+    }
+    let Some(((first, program), arguments)) = texts.split_first().map(|(first, rest)| (*first, rest)) else {
+        diagnostics.problem(place, "the command has no program", format!("write `{SAMPLE}`"));
+        return None;
+    };
+    if !program.contains('/') {
+        let what = format!("`{}` is no path of a program", shorten(program));
+        let advice = match program.contains(' ') {
+            true => "no shell reads it: write each word as an item of a list, the program by its whole path",
+            false => "write its whole path, such as `/usr/bin/pg_isready`: it is not searched for",
+        };
+        diagnostics.problem(first, what, advice);
+        return None;
+    }
+    diagnostics.named.push(NamedFiles::Program((first, diagnostics.path(program))));
+    Some(ExecCheck {
+        program: diagnostics.path(program),
+        arguments: arguments.iter().map(|(_, text)| (*text).clone()).collect(),
+        environment: environment(diagnostics, &typed.environment),
+        port: typed.port.get().map(|port| port.0 as u16),
+    })
+}
+
+/// A word in braces that is no placeholder of ours, but looks like one.
+fn unknown_placeholder(text: &str) -> Option<&str> {
+    let from = text.find('{')?;
+    let length = text[from..].find('}')? + 1;
+    let name = &text[from..from + length];
+    let is_word = name.len() > 2 && name[1..length - 1].bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    match is_word && !EXEC_PLACEHOLDERS.contains(&name) {
+        true => Some(name),
+        false => unknown_placeholder(&text[from + 1..]),
+    }
+}
+
+/// Variables for a program, beside those that say what is checked.
+fn environment(diagnostics: &mut Diagnostics, item: &Spanned<NamedEntries<String>>) -> Vec<(String, Secret)> {
+    let mut variables = Vec::new();
+    for (key, value) in item.get().map_or(&[][..], |entries| &entries.0) {
+        let (Some((at, name)), Some((value_at, value))) = (key.found(), value.found()) else { continue };
+        let is_name = |name: &str| {
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        };
+        if !is_name(name) {
+            let what = format!("`{}` is no name of a variable", shorten(name));
+            diagnostics.problem(at, what, "write letters, digits and `_`, such as `APP_TOKEN`");
+        } else if name.starts_with("STANDFAST_") {
+            let what = format!("`{}` is ours to set", shorten(name));
+            diagnostics.problem(at, what, "write a name that does not begin with `STANDFAST_`");
+        } else if value.contains('\0') {
+            diagnostics.problem(value_at, "no program takes a byte 0 in a variable", "leave it out");
+        } else {
+            variables.push((name.clone(), Secret::from(value.clone())));
+        }
+    }
+    variables
 }
 
 /// What a probe sends or expects: a text, or bytes behind `hex:`. `nothing`: what an empty one would mean.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::exchange_check::TcpCheck;
+use super::exchange_check::{ExecCheck, TcpCheck};
 use super::failover::FollowedRole;
 use super::secret::Secret;
 use super::tls::UpstreamTls;
@@ -50,6 +50,8 @@ pub enum CheckKind {
     Mysql(Arc<MysqlCheck>),
     /// A login at Redis or Valkey, and a question.
     Redis(Arc<RedisCheck>),
+    /// A program, and its exit code.
+    Exec(Arc<ExecCheck>),
 }
 
 impl CheckKind {
@@ -62,6 +64,7 @@ impl CheckKind {
             CheckKind::Postgres(_) => "postgres",
             CheckKind::Mysql(_) => "mysql",
             CheckKind::Redis(_) => "redis",
+            CheckKind::Exec(_) => "exec",
         }
     }
 
@@ -74,6 +77,7 @@ impl CheckKind {
             CheckKind::Postgres(check) => check.port,
             CheckKind::Redis(check) => check.port,
             CheckKind::Mysql(check) => check.port,
+            CheckKind::Exec(check) => check.port,
         };
         (self.as_str(), port)
     }
@@ -83,7 +87,7 @@ impl CheckKind {
         match self {
             CheckKind::Postgres(check) => check.role,
             CheckKind::Redis(check) => check.role,
-            CheckKind::Tcp(_) | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+            _ => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Checks that belong to no one protocol.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,22 @@ pub struct TcpCheck {
     #[serde(default)]
     pub expect: Option<String>,
 }
+
+/// A program that is run for each probe, without a shell, in an environment of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecCheck {
+    /// The program, by its whole path.
+    pub program: PathBuf,
+    /// Its arguments; a [placeholder](EXEC_PLACEHOLDERS) in one stands for what is checked.
+    pub arguments: Vec<String>,
+    /// Its environment beside the variables that say what is checked.
+    pub environment: Vec<(String, Secret)>,
+    /// Another port than the endpoint's, for it to ask.
+    pub port: Option<u16>,
+}
+
+/// What stands in an argument for the address (an IP), the port, and the DNS name or else the address, of what is checked.
+pub const EXEC_PLACEHOLDERS: [&str; 3] = ["{address}", "{port}", "{host}"];
 
 /// The bytes that a text of a check stands for: its own, or what stands in hexadecimal digits behind `hex:`, with blanks and colons
 /// between them as one likes.

@@ -16,7 +16,7 @@ HealthCheck = "health_check" {
     postgres: PostgresCheck,
     mysql: MysqlCheck,
     redis: RedisCheck,
-    exec: ReservedKey,
+    exec: ExecCheck,
     agent: ReservedKey,
     interval: TypedDuration,
     timeout: TypedDuration,
@@ -35,6 +35,13 @@ TcpCheck {
     expect: String,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
+}}
+
+map! { /// `health_check.exec`
+ExecCheck {
+    command: OneOrMany<String>,
+    environment: NamedEntries<String>,
+    port: PortNumber,
 }}
 
 map! { /// `health_check.postgres`

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::connect::{ConnectReport, ProbeTarget};
 use super::error::ProbeError;
+use super::exec::ExecProbe;
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
@@ -27,6 +28,16 @@ const DETAIL: usize = 200;
 /// A kept connection has this part of the timeout for itself; then a new one is used as well.
 const PATIENCE: u32 = 4;
 
+/// A program that is to be killed at its deadline is given up so long after it.
+const KILLED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where a checked endpoint is, by name.
+#[derive(Clone, Copy)]
+pub(super) struct CheckedPlace<'a> {
+    pub(super) service: &'a str,
+    pub(super) pool: &'a str,
+}
+
 /// The probe of one endpoint: prepared once, run often. It owns the connection that it keeps from one run to the next.
 pub(super) struct Probe {
     target: ProbeTarget,
@@ -42,6 +53,7 @@ enum ProbeKind {
     Postgres(PostgresProbe),
     Mysql(MysqlProbe),
     Redis(RedisProbe),
+    Exec(ExecProbe),
 }
 
 /// The probe read nothing of the endpoint's data.
@@ -58,7 +70,12 @@ pub(super) struct ProbeResult {
 
 impl Probe {
     /// What this check asks of the endpoint, over TLS where it says so, and by the name that DNS resolved to it.
-    pub(super) fn new(endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> Probe {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        check: &HealthCheck,
+        tls: Option<&Arc<ClientTls>>,
+        place: CheckedPlace<'_>,
+    ) -> Probe {
         let (own, host) = (endpoint.address, endpoint.host.as_deref());
         let at =
             |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, endpoint.check_port.or(port).unwrap_or(own.port()));
@@ -72,6 +89,10 @@ impl Probe {
             CheckKind::Postgres(check) => (at(own.ip(), check.port), ProbeKind::Postgres(PostgresProbe(check.clone()))),
             CheckKind::Mysql(check) => (at(own.ip(), check.port), ProbeKind::Mysql(MysqlProbe(check.clone()))),
             CheckKind::Redis(check) => (at(own.ip(), check.port), ProbeKind::Redis(RedisProbe(check.clone()))),
+            CheckKind::Exec(exec) => {
+                let address = at(own.ip(), exec.port);
+                (address, ProbeKind::Exec(ExecProbe::new(exec, endpoint, address, &place, check.timeout)))
+            }
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
                 let exchange = HttpExchange::new(address, host, http);
@@ -91,8 +112,13 @@ impl Probe {
     }
 
     /// Probe once: on the connection that an earlier probe kept, while it may be used, or on a new one; `fresh`: on a new one.
-    /// Always ends by `timeout`. Cancel safe.
+    /// Always ends by `timeout`, once a program has a place to run. Cancel safe.
     pub(super) async fn run(&mut self, timeout: Duration, fresh: bool) -> ProbeResult {
+        let (place, limit) = match &self.kind {
+            // (It is killed at its deadline, which is a verdict of its own.)
+            ProbeKind::Exec(probe) => (probe.place().await, timeout + KILLED_WITHIN),
+            _ => (None, timeout),
+        };
         let report = ConnectReport::default();
         let began = clock::now();
         let attempt = ProbeRun { target: &self.target, timeout, patience: timeout / PATIENCE, fresh, report: &report };
@@ -104,10 +130,11 @@ impl Probe {
                 ProbeKind::Postgres(probe) => probe.probe(&attempt).await,
                 ProbeKind::Mysql(probe) => probe.probe(&attempt).await,
                 ProbeKind::Redis(probe) => probe.probe(&attempt).await,
+                ProbeKind::Exec(probe) => probe.probe(&attempt, place).await.map(unread),
             }
         };
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
-        let verdict = tokio::time::timeout(timeout, probing).await;
+        let verdict = tokio::time::timeout(limit, probing).await;
         let outcome = match verdict {
             Ok(Ok((latency, reading))) => {
                 return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };

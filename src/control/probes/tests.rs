@@ -8,9 +8,10 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::probe::Probe;
 use super::*;
 use crate::decision::{ProbeFailure, ProbeOutcome};
+
+const HERE: CheckedPlace<'_> = CheckedPlace { service: "s", pool: "a" };
 
 /// One probe of this endpoint, in a service with these keys.
 async fn probe(address: SocketAddr, keys: &str) -> ProbeOutcome {
@@ -20,7 +21,7 @@ async fn probe(address: SocketAddr, keys: &str) -> ProbeOutcome {
     );
     let read = crate::config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
     let pool = &read.config.services[0].pools[0];
-    let mut probe = Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None);
+    let mut probe = Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None, HERE);
     probe.run(Duration::from_secs(5), true).await.outcome
 }
 

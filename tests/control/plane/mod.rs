@@ -10,6 +10,7 @@ mod journal;
 mod mariadb;
 mod names;
 mod probes;
+mod programs;
 mod records;
 mod reload;
 mod state;
