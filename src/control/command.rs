@@ -356,10 +356,10 @@ mod tests {
     async fn its_environment_is_clean_and_its_input_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = script(folder.path(), "cat; pwd; env | sort | tr '\\n' ' '");
-        command.environment.push(("STANDFAST_PORT".to_owned(), "5432".to_owned()));
+        command.environment.push(("TOKEN".to_owned(), "5432".to_owned()));
         let result = command.run(LONG).await.unwrap();
         let text = String::from_utf8(result.output).unwrap();
-        assert_eq!(text, format!("/\nLANG=C.UTF-8 PATH={SEARCH_PATH} PWD=/ STANDFAST_PORT=5432 "));
+        assert_eq!(text, format!("/\nLANG=C.UTF-8 PATH={SEARCH_PATH} PWD=/ TOKEN=5432 "));
     }
 
     #[tokio::test]

@@ -83,6 +83,6 @@ pub fn check_tls(check: &CheckKind) -> Option<(&UpstreamTls, Alpn)> {
         CheckKind::Postgres(postgres) => postgres.tls.as_ref().map(|tls| (tls, Alpn::None)),
         CheckKind::Mysql(mysql) => mysql.tls.as_ref().map(|tls| (tls, Alpn::None)),
         CheckKind::Redis(redis) => redis.tls.as_ref().map(|tls| (tls, Alpn::None)),
-        CheckKind::Exec(_) => None,
+        CheckKind::Exec(_) | CheckKind::Agent(_) | CheckKind::Dns(_) | CheckKind::Udp(_) => None,
     }
 }

@@ -5,7 +5,9 @@ use serde_yaml::{Mapping, Value};
 use super::tls::upstream_tls;
 use super::upstream::proxy_version;
 use super::written::{list, pairs, word};
-use crate::config::model::{CheckKind, CheckLogin, CheckPassword, HealthCheck, HttpCheck, Secret};
+use crate::config::model::{
+    CheckKind, CheckLogin, CheckPassword, DNS_RCODES, HealthCheck, HttpCheck, Secret, UdpExpectation,
+};
 
 pub(super) fn health_check(check: &HealthCheck) -> Value {
     let kind = match &check.kind {
@@ -33,6 +35,24 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
                 "port" => exec.port,
             }
         }
+        CheckKind::Agent(agent) => map! { "port" => agent.port, "send" => agent.send.as_ref().map(Secret::hidden) },
+        CheckKind::Dns(dns) => map! {
+            "name" => dns.name.as_str(),
+            "type" => dns.record.as_str(),
+            "rcode" => DNS_RCODES.iter().find(|(_, code)| *code == dns.rcode).map(|(name, _)| *name),
+            "answer" => dns.answer.as_deref(),
+            "tcp" => dns.tcp,
+            "port" => dns.port,
+        },
+        CheckKind::Udp(udp) => map! {
+            "send" => udp.send.hidden(),
+            "expect" => match &udp.expect {
+                UdpExpectation::Any => None,
+                UdpExpectation::Contains(text) => Some(text.as_str()),
+                UdpExpectation::Nothing => Some("off"),
+            },
+            "port" => udp.port,
+        },
         CheckKind::Postgres(postgres) => {
             let (password, password_file) = password(&postgres.login);
             map! {

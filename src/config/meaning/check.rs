@@ -33,6 +33,7 @@ pub(super) fn health_check(
         Some((at, OffOr::Value(typed))) => (at, &typed.0),
     };
     let kind = kind(diagnostics, at, typed, over.map(|check| &check.kind), upstream)?;
+    let is_agent = matches!(kind, CheckKind::Agent(_));
     let share = typed.jitter.found();
     if let Some((at, share)) = share
         && share.0 > 0.5
@@ -45,6 +46,8 @@ pub(super) fn health_check(
         kind,
         proxy_protocol: match typed.proxy_protocol.at() {
             Some(_) => upstream::proxy_version(&typed.proxy_protocol),
+            // (It stands beside the endpoint, and is not spoken to as that is.)
+            None if is_agent => None,
             None => base.map_or(upstream.proxy_protocol, |c| c.proxy_protocol),
         },
         interval: diagnostics.at_least(
@@ -128,9 +131,11 @@ fn kind(
     over: Option<&CheckKind>,
     upstream: &Upstream,
 ) -> Option<CheckKind> {
-    let later = [&typed.agent];
     let given = [
         ("tcp", typed.tcp.at()),
+        ("udp", typed.udp.at()),
+        ("dns", typed.dns.at()),
+        ("agent", typed.agent.at()),
         ("exec", typed.exec.at()),
         ("http", typed.http.at()),
         ("grpc", typed.grpc.at()),
@@ -152,6 +157,15 @@ fn kind(
         (Some(("exec", at)), None) => {
             Some(CheckKind::Exec(Arc::new(exchange_check::exec(diagnostics, at, typed.exec.get()?)?)))
         }
+        (Some(("agent", at)), None) => {
+            Some(CheckKind::Agent(Arc::new(exchange_check::agent(diagnostics, at, typed.agent.get()?)?)))
+        }
+        (Some(("dns", at)), None) => {
+            Some(CheckKind::Dns(Arc::new(exchange_check::dns(diagnostics, at, typed.dns.get()?)?)))
+        }
+        (Some(("udp", at)), None) => {
+            Some(CheckKind::Udp(Arc::new(exchange_check::udp(diagnostics, at, typed.udp.get()?)?)))
+        }
         (Some(("http", _)), None) => {
             Some(CheckKind::Http(Arc::new(http_check(diagnostics, &typed.http.get()?.0, upstream))))
         }
@@ -167,7 +181,6 @@ fn kind(
             Some(CheckKind::Redis(Arc::new(login_check::redis(diagnostics, typed.redis.get()?))))
         }
         (Some(_), None) => Some(CheckKind::Grpc(Arc::new(grpc_check(diagnostics, typed.grpc.get()?, upstream)))),
-        (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
         (None, _) => {
             if over.is_none() && !diagnostics.is_supplied(at, &kinds) {
                 diagnostics.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");

@@ -1,10 +1,13 @@
-//! Checks that belong to no one protocol: `health_check.tcp` and `health_check.exec`.
+//! Checks of connections, datagrams, DNS, agents and programs.
 
 use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
 use super::tls;
-use crate::config::model::{EXEC_PLACEHOLDERS, ExecCheck, Secret, TcpCheck, Upstream, payload_bytes};
+use crate::config::model::{
+    AgentCheck, DNS_RCODES, DNS_TYPES, DnsCheck, EXEC_PLACEHOLDERS, ExecCheck, Secret, TcpCheck, UdpCheck,
+    UdpExpectation, Upstream, is_dns_name, payload_bytes,
+};
 use crate::config::named_files::NamedFiles;
 use crate::config::schema;
 use crate::config::spanned::{NamedEntries, OffOr, Spanned};
@@ -66,6 +69,69 @@ pub(super) fn exec(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Ex
     })
 }
 
+pub(super) fn agent(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::AgentCheck) -> Option<AgentCheck> {
+    let send = payload(diagnostics, &typed.send, "nothing would be sent").map(|text| Secret::from(text.clone()));
+    let port = diagnostics.required(&typed.port, at, "port", "port: 9777")?;
+    Some(AgentCheck { port: port.0 as u16, send })
+}
+
+pub(super) fn udp(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::UdpCheck) -> Option<UdpCheck> {
+    let expect = match typed.expect.found() {
+        None => UdpExpectation::Any,
+        Some((_, OffOr::Off)) => UdpExpectation::Nothing,
+        Some((at, OffOr::Value(text))) => {
+            UdpExpectation::Contains(good_payload(diagnostics, at, text, "every answer contains nothing")?.clone())
+        }
+    };
+    diagnostics.required(&typed.send, at, "send", "send: ping")?;
+    let send = payload(diagnostics, &typed.send, "nothing would be sent")?;
+    Some(UdpCheck { send: Secret::from(send.clone()), expect, port: typed.port.get().map(|port| port.0 as u16) })
+}
+
+pub(super) fn dns(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::DnsCheck) -> Option<DnsCheck> {
+    let name = diagnostics.required(&typed.name, at, "name", "name: app.internal")?;
+    if name != "." && !is_dns_name(name.strip_suffix('.').unwrap_or(name)) {
+        let what = format!("`{}` is not a name", shorten(name));
+        diagnostics.problem(
+            typed.name.at().unwrap_or(at),
+            what,
+            "write a name such as `app.internal`, or `.` for the root",
+        );
+    }
+    let names: Vec<&str> = DNS_RCODES.iter().map(|(name, _)| *name).collect();
+    let record = one_of(diagnostics, &typed.r#type, &DNS_TYPES, "A");
+    let code = one_of(diagnostics, &typed.rcode, &names, "NOERROR");
+    let rcode = DNS_RCODES.iter().find(|(name, _)| *name == code).map_or(0, |(_, number)| *number);
+    let answer = typed.answer.found().and_then(|(at, text)| {
+        let problem = match text.trim().is_empty() {
+            true => "no record is empty",
+            false if rcode != 0 => "an error has no records",
+            false => return Some(text.clone()),
+        };
+        diagnostics.problem(at, problem, "leave it out, or write a record such as `10.0.0.1`");
+        None
+    });
+    Some(DnsCheck {
+        name: name.clone(),
+        record: record.to_owned(),
+        rcode,
+        answer,
+        tcp: typed.tcp.get().is_some_and(|tcp| tcp.0),
+        port: typed.port.get().map(|port| port.0 as u16),
+    })
+}
+
+/// One of these words, in upper or lower case.
+fn one_of<'a>(diagnostics: &mut Diagnostics, item: &Spanned<String>, known: &[&'a str], default: &'a str) -> &'a str {
+    let Some((at, text)) = item.found() else { return default };
+    let found = known.iter().find(|known| known.eq_ignore_ascii_case(text));
+    if found.is_none() {
+        let advice = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+        diagnostics.problem(at, format!("`{}` is not a choice here", shorten(text)), format!("known here: {advice}"));
+    }
+    found.copied().unwrap_or(default)
+}
+
 /// A word in braces that is no placeholder of ours, but looks like one.
 fn unknown_placeholder(text: &str) -> Option<&str> {
     let from = text.find('{')?;
@@ -105,6 +171,10 @@ fn environment(diagnostics: &mut Diagnostics, item: &Spanned<NamedEntries<String
 /// What a probe sends or expects: a text, or bytes behind `hex:`. `nothing`: what an empty one would mean.
 fn payload<'a>(diagnostics: &mut Diagnostics, item: &'a Spanned<String>, nothing: &str) -> Option<&'a String> {
     let (at, text) = item.found()?;
+    good_payload(diagnostics, at, text, nothing)
+}
+
+fn good_payload<'a>(diagnostics: &mut Diagnostics, at: NodeId, text: &'a String, nothing: &str) -> Option<&'a String> {
     let problem = match payload_bytes(text) {
         Ok(bytes) if bytes.is_empty() => nothing.to_owned(),
         Ok(bytes) if bytes.len() > LONGEST_PAYLOAD => format!("{} bytes are more than 4 KiB", bytes.len()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::exchange_check::{ExecCheck, TcpCheck};
+use super::exchange_check::{AgentCheck, DnsCheck, ExecCheck, TcpCheck, UdpCheck};
 use super::failover::FollowedRole;
 use super::secret::Secret;
 use super::tls::UpstreamTls;
@@ -52,6 +52,12 @@ pub enum CheckKind {
     Redis(Arc<RedisCheck>),
     /// A program, and its exit code.
     Exec(Arc<ExecCheck>),
+    /// A line of an agent beside the endpoint.
+    Agent(Arc<AgentCheck>),
+    /// A question to DNS.
+    Dns(Arc<DnsCheck>),
+    /// A datagram, and its answer.
+    Udp(Arc<UdpCheck>),
 }
 
 impl CheckKind {
@@ -65,6 +71,9 @@ impl CheckKind {
             CheckKind::Mysql(_) => "mysql",
             CheckKind::Redis(_) => "redis",
             CheckKind::Exec(_) => "exec",
+            CheckKind::Agent(_) => "agent",
+            CheckKind::Dns(_) => "dns",
+            CheckKind::Udp(_) => "udp",
         }
     }
 
@@ -78,6 +87,9 @@ impl CheckKind {
             CheckKind::Redis(check) => check.port,
             CheckKind::Mysql(check) => check.port,
             CheckKind::Exec(check) => check.port,
+            CheckKind::Agent(check) => Some(check.port),
+            CheckKind::Dns(check) => check.port,
+            CheckKind::Udp(check) => check.port,
         };
         (self.as_str(), port)
     }

@@ -39,6 +39,62 @@ pub struct ExecCheck {
 /// What stands in an argument for the address (an IP), the port, and the DNS name or else the address, of what is checked.
 pub const EXEC_PLACEHOLDERS: [&str; 3] = ["{address}", "{port}", "{host}"];
 
+/// A program beside the endpoint that states on one line how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentCheck {
+    /// Its port.
+    pub port: u16,
+    /// Sent to it first, in the notation of [`payload_bytes`].
+    pub send: Option<Secret>,
+}
+
+/// A datagram, and its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UdpCheck {
+    /// What is sent, in the notation of [`payload_bytes`].
+    pub send: Secret,
+    /// What is expected.
+    pub expect: UdpExpectation,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+}
+
+/// What a check expects after its datagram.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UdpExpectation {
+    /// Any answer.
+    Any,
+    /// An answer with this in it, in the notation of [`payload_bytes`].
+    Contains(String),
+    /// None: only a refusal (ICMP) fails it.
+    Nothing,
+}
+
+/// A question to DNS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DnsCheck {
+    /// The name that is asked for; `.` is the root.
+    pub name: String,
+    /// The type of record, one of [`DNS_TYPES`].
+    pub record: String,
+    /// The code of the answer, one of [`DNS_RCODES`].
+    pub rcode: u8,
+    /// A record that the answer must have, as zone files write it.
+    pub answer: Option<String>,
+    /// Over TCP.
+    pub tcp: bool,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+}
+
+/// Types of records that a check can ask for.
+pub const DNS_TYPES: [&str; 9] = ["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"];
+
+/// Codes of answers (RFC 1035, section 4.1.1), with their numbers.
+pub const DNS_RCODES: [(&str, u8); 6] =
+    [("NOERROR", 0), ("FORMERR", 1), ("SERVFAIL", 2), ("NXDOMAIN", 3), ("NOTIMP", 4), ("REFUSED", 5)];
+
 /// The bytes that a text of a check stands for: its own, or what stands in hexadecimal digits behind `hex:`, with blanks and colons
 /// between them as one likes.
 ///
@@ -48,7 +104,7 @@ pub fn payload_bytes(text: &str) -> Result<Vec<u8>, &'static str> {
     let Some(digits) = text.strip_prefix("hex:") else { return Ok(text.as_bytes().to_vec()) };
     let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b':').collect();
     let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("the number of its hexadecimal digits is odd");
     }
     let byte = |pair: &[u8]| Some(value(pair[0])? << 4 | value(pair[1])?);

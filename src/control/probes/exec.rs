@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{ProbeError, mismatch};
 use super::kept::ProbeRun;
-use super::probe::CheckedPlace;
 use crate::config::{Endpoint, ExecCheck};
 use crate::control::command::{Command, CommandEnd, CommandResult};
 use crate::decision::ProbeFailure;
@@ -24,6 +23,13 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Arc::new(Semaphore::new(processors * EACH_PROCESSOR))
 });
+
+/// Where a checked endpoint is, by name.
+#[derive(Clone, Copy)]
+pub(super) struct CheckedPlace<'a> {
+    pub(super) service: &'a str,
+    pub(super) pool: &'a str,
+}
 
 /// A probe by a program.
 pub(super) struct ExecProbe(Command);

@@ -1,8 +1,11 @@
 //! Out-of-band checks: every endpoint's check is a task of its own, so that the slowest dead endpoint delays no other.
 //! Here: which tasks run, also after a reload. [`task`] holds the schedule of one, [`probe`] its probe, of one of the kinds
-//! `tcp`, `http`, `grpc`, `postgres`, `mysql`, `redis` and `exec`; `kept` and `stream` are their connections.
+//! `tcp`, `http`, `grpc`, `postgres`, `mysql`, `redis`, `exec`, `agent`, `dns` and `udp`; `kept` and `stream` are their connections.
+mod agent;
 mod answer;
 mod connect;
+mod datagram;
+mod dns;
 mod error;
 mod exec;
 mod expected;
@@ -28,9 +31,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use self::exec::CheckedPlace;
 #[doc(hidden)]
 pub use self::grpc::answer as grpc_answer;
-use self::probe::{CheckedPlace, Probe};
+use self::probe::Probe;
 use self::task::ProbeNudge;
 use crate::config::{CheckKind, Config, Endpoint, HealthCheck, Name};
 use crate::decision::{EndpointId, Event, Table};
@@ -53,7 +57,7 @@ struct RunningCheck {
     host: Option<Name>,
     port: Option<u16>,
     tls: Option<Arc<ClientTls>>,
-    /// Its service and its pool, where a program is told them.
+    /// The names of its service, its pool and its endpoint, where a program is told them.
     told: Option<(Name, Name, Option<Name>)>,
     nudge: Arc<ProbeNudge>,
     task: AbortHandle,

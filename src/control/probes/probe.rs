@@ -4,9 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::agent::AgentProbe;
 use super::connect::{ConnectReport, ProbeTarget};
+use super::datagram::DatagramProbe;
+use super::dns::DnsProbe;
 use super::error::ProbeError;
-use super::exec::ExecProbe;
+use super::exec::{CheckedPlace, ExecProbe};
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
@@ -31,13 +34,6 @@ const PATIENCE: u32 = 4;
 /// A program that is to be killed at its deadline is given up so long after it.
 const KILLED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Where a checked endpoint is, by name.
-#[derive(Clone, Copy)]
-pub(super) struct CheckedPlace<'a> {
-    pub(super) service: &'a str,
-    pub(super) pool: &'a str,
-}
-
 /// The probe of one endpoint: prepared once, run often. It owns the connection that it keeps from one run to the next.
 pub(super) struct Probe {
     target: ProbeTarget,
@@ -54,6 +50,9 @@ enum ProbeKind {
     Mysql(MysqlProbe),
     Redis(RedisProbe),
     Exec(ExecProbe),
+    Agent(AgentProbe),
+    Dns(Box<DnsProbe>),
+    Udp(DatagramProbe),
 }
 
 /// The probe read nothing of the endpoint's data.
@@ -66,6 +65,8 @@ pub(super) struct ProbeResult {
     pub(super) outcome: ProbeOutcome,
     /// How its connect ended, when it is in question whether the endpoint can be reached.
     pub(super) reach: Option<ConnectOutcome>,
+    /// What an agent that passed stated as its share, in percent of its weight.
+    pub(super) share: Option<u16>,
 }
 
 impl Probe {
@@ -89,6 +90,9 @@ impl Probe {
             CheckKind::Postgres(check) => (at(own.ip(), check.port), ProbeKind::Postgres(PostgresProbe(check.clone()))),
             CheckKind::Mysql(check) => (at(own.ip(), check.port), ProbeKind::Mysql(MysqlProbe(check.clone()))),
             CheckKind::Redis(check) => (at(own.ip(), check.port), ProbeKind::Redis(RedisProbe(check.clone()))),
+            CheckKind::Agent(check) => (at(own.ip(), Some(check.port)), ProbeKind::Agent(AgentProbe::new(check))),
+            CheckKind::Dns(check) => (at(own.ip(), check.port), ProbeKind::Dns(Box::new(DnsProbe::new(check)))),
+            CheckKind::Udp(check) => (at(own.ip(), check.port), ProbeKind::Udp(DatagramProbe::new(check))),
             CheckKind::Exec(exec) => {
                 let address = at(own.ip(), exec.port);
                 (address, ProbeKind::Exec(ExecProbe::new(exec, endpoint, address, &place, check.timeout)))
@@ -122,6 +126,7 @@ impl Probe {
         let report = ConnectReport::default();
         let began = clock::now();
         let attempt = ProbeRun { target: &self.target, timeout, patience: timeout / PATIENCE, fresh, report: &report };
+        let mut share = None;
         let probing = async {
             match &mut self.kind {
                 ProbeKind::Tcp(probe) => probe.probe(&attempt).await.map(unread),
@@ -131,18 +136,24 @@ impl Probe {
                 ProbeKind::Mysql(probe) => probe.probe(&attempt).await,
                 ProbeKind::Redis(probe) => probe.probe(&attempt).await,
                 ProbeKind::Exec(probe) => probe.probe(&attempt, place).await.map(unread),
+                ProbeKind::Dns(probe) => probe.probe(&attempt).await.map(unread),
+                ProbeKind::Udp(probe) => probe.probe(&attempt).await.map(unread),
+                ProbeKind::Agent(probe) => probe.probe(&attempt).await.map(|(latency, stated)| {
+                    share = Some(stated);
+                    unread(latency)
+                }),
             }
         };
         #[allow(clippy::disallowed_methods, reason = "not on the data path")]
         let verdict = tokio::time::timeout(limit, probing).await;
         let outcome = match verdict {
             Ok(Ok((latency, reading))) => {
-                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };
+                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None, share };
             }
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {
                 let detail = self.describe("this process was paused while it was out".to_owned());
-                return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None };
+                return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None, share: None };
             }
             Ok(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.describe(detail) },
             Ok(Err(ProbeError::Busy(detail))) => ProbeOutcome::Busy { detail: self.describe(detail) },
@@ -153,7 +164,7 @@ impl Probe {
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.describe(detail) }
             }
         };
-        ProbeResult { outcome, reach: report.in_question() }
+        ProbeResult { outcome, reach: report.in_question(), share: None }
     }
 
     /// The detail with the kind and the address of the probe, bounded.

@@ -66,6 +66,16 @@ impl Endpoint {
         self.checks.in_transition(check) || (self.watched > 0 && green) || refusing
     }
 
+    /// Its check is an agent, or is none.
+    pub fn follow_agent(&mut self, follow: bool) {
+        self.weight.follow_agent(follow);
+    }
+
+    /// Its agent states this share, in percent. Returns whether that is new.
+    pub fn state_share(&mut self, percent: u16) -> bool {
+        self.weight.state_share(percent)
+    }
+
     /// Tell the prober the pace if it changed.
     pub fn pace(&mut self, rules: EndpointRules<'_>, effects: &mut Vec<Effect>) {
         let fast = self.wants_fast(rules);
@@ -80,7 +90,9 @@ impl Endpoint {
         Evidence {
             address: self.address,
             cause: self.standing.cause,
-            detail: if self.is_weightless() && self.is_healthy() {
+            detail: if self.weight.is_drained_by_agent() && self.is_healthy() {
+                "its agent drains it".to_owned()
+            } else if self.is_weightless() && self.is_healthy() {
                 "its weight is 0".to_owned()
             } else {
                 self.evidence.clone()
@@ -106,7 +118,7 @@ impl Endpoint {
             suspected: self.suspected(),
             proving,
             fenced,
-            weight: self.weight_override().map(|order| order.weight),
+            weight: self.weight.in_force(),
         }
     }
 }
