@@ -33,6 +33,8 @@ pub enum NamedFiles<File = NamedFile> {
     KeySet(File),
     /// The password of a check.
     Password(File),
+    /// The program of a check.
+    Program(File),
     /// The public RSA key of a server that a check logs in to.
     ServerKey(File),
     /// A file that is written.
@@ -77,6 +79,7 @@ impl NamedFiles<TypedFile> {
             NamedFiles::Tokens { file } => NamedFiles::Tokens { file: named(file) },
             NamedFiles::KeySet(file) => NamedFiles::KeySet(named(file)),
             NamedFiles::Password(file) => NamedFiles::Password(named(file)),
+            NamedFiles::Program(file) => NamedFiles::Program(named(file)),
             NamedFiles::ServerKey(file) => NamedFiles::ServerKey(named(file)),
             NamedFiles::CheckpointKey(file) => NamedFiles::CheckpointKey(named(file)),
             NamedFiles::Written { file, required } => NamedFiles::Written { file: named(file), required },

@@ -8,17 +8,20 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Once;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process_group, waitid, waitpgid};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::sys::{clock, process};
 use crate::text::shortened;
@@ -47,6 +50,23 @@ pub(super) struct Command {
     pub(super) arguments: Vec<OsString>,
     /// All of its environment beside `PATH` and `LANG`.
     pub(super) environment: Vec<(String, String)>,
+}
+
+/// What is wrong with a program that is to be run, and what to do. Blocks.
+pub(super) fn problem(program: &Path) -> Option<(String, &'static str)> {
+    let found = match std::fs::metadata(program) {
+        Ok(found) => found,
+        Err(error) => return Some((format!("the program cannot be run: {error}"), "install it, or correct the path")),
+    };
+    let mode = found.permissions().mode() & 0o7777;
+    if !found.is_file() {
+        return Some(("this is no program".to_owned(), "write the path of a program"));
+    }
+    if rustix::fs::access(program, Access::EXEC_OK).is_err() {
+        return Some(("this may not be executed".to_owned(), "make it executable: `chmod +x`"));
+    }
+    (mode & 0o002 != 0)
+        .then(|| (format!("everybody can write this program (mode {mode:04o})"), "take the right away: `chmod o-w`"))
 }
 
 /// How a command ended.
@@ -84,10 +104,19 @@ impl Command {
     /// # Errors
     /// It could not be started.
     pub(super) async fn run(&self, limit: Duration) -> io::Result<CommandResult> {
+        self.run_in(limit, None).await
+    }
+
+    /// The same; `place` is given back when all of it has ended.
+    pub(super) async fn run_in(
+        &self,
+        limit: Duration,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> io::Result<CommandResult> {
         let deadline = clock::now().after(limit);
         let command = self.clone();
         // (A program on a file system that does not answer must not stop this thread.)
-        let started = tokio::task::spawn_blocking(move || command.start()).await.map_err(io::Error::other)?;
+        let started = tokio::task::spawn_blocking(move || command.start(place)).await.map_err(io::Error::other)?;
         let (mut group, pipe) = started?;
         let mut output = Vec::new();
         let is_over = tokio::select! {
@@ -111,7 +140,7 @@ impl Command {
     }
 
     /// Starts it. Blocks until the system has loaded the program. Must run inside a runtime.
-    fn start(&self) -> io::Result<(ProcessGroup, Receiver)> {
+    fn start(&self, place: Option<OwnedSemaphorePermit>) -> io::Result<(ProcessGroup, Receiver)> {
         static ONCE: Once = Once::new();
         ONCE.call_once(process::keep_inherited_descriptors);
         let (reader, writer) = io::pipe()?;
@@ -119,7 +148,7 @@ impl Command {
         command.args(&self.arguments).env_clear().env("PATH", SEARCH_PATH).env("LANG", "C.UTF-8");
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).current_dir("/").process_group(0);
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let group = ProcessGroup::of(command.spawn()?);
+        let group = ProcessGroup::of(command.spawn()?, place);
         Ok((group, Receiver::from_owned_fd(reader.into())?))
     }
 }
@@ -166,6 +195,8 @@ struct ProcessGroup {
     first: Option<FirstProcess>,
     /// Its number, and that of its first process.
     id: Pid,
+    /// Of the commands that may run at once.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 struct FirstProcess {
@@ -195,9 +226,9 @@ impl FirstProcess {
 }
 
 impl ProcessGroup {
-    fn of(child: Child) -> ProcessGroup {
+    fn of(child: Child, place: Option<OwnedSemaphorePermit>) -> ProcessGroup {
         let id = Pid::from_child(&child);
-        ProcessGroup { first: Some(FirstProcess { end: process::end_of_child(&child), child }), id }
+        ProcessGroup { first: Some(FirstProcess { end: process::end_of_child(&child), child }), id, place }
     }
 
     /// Its first process has ended. Cancel safe.
@@ -228,7 +259,7 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
-        let (first, id) = (self.first.take(), self.id);
+        let (first, id, place) = (self.first.take(), self.id, self.place.take());
         if let (true, Ok(runtime)) = (first.is_some() || getpid().is_init(), Handle::try_current()) {
             runtime.spawn(async move {
                 if let Some(mut first) = first {
@@ -237,6 +268,7 @@ impl Drop for ProcessGroup {
                     let _ = first.child.try_wait();
                 }
                 bury_orphans(id).await;
+                drop(place);
             });
         }
     }
@@ -260,8 +292,6 @@ async fn bury_orphans(group: Pid) {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
 
     use super::*;
 
@@ -326,10 +356,10 @@ mod tests {
     async fn its_environment_is_clean_and_its_input_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = script(folder.path(), "cat; pwd; env | sort | tr '\\n' ' '");
-        command.environment.push(("STANDFAST_PORT".to_owned(), "5432".to_owned()));
+        command.environment.push(("TOKEN".to_owned(), "5432".to_owned()));
         let result = command.run(LONG).await.unwrap();
         let text = String::from_utf8(result.output).unwrap();
-        assert_eq!(text, format!("/\nLANG=C.UTF-8 PATH={SEARCH_PATH} PWD=/ STANDFAST_PORT=5432 "));
+        assert_eq!(text, format!("/\nLANG=C.UTF-8 PATH={SEARCH_PATH} PWD=/ TOKEN=5432 "));
     }
 
     #[tokio::test]

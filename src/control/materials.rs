@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::audit::read_key;
+use super::command;
 use super::jwks;
 use super::probes::{mysql, password};
 use super::tokens::{self, TokensReadError};
@@ -128,6 +129,7 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
         NamedFiles::CheckpointKey(file) => return told.extend(bad_key(file)),
         NamedFiles::Written { file, required } => return told.extend(without_folder(file, *required)),
         NamedFiles::Password(file) => return told.extend(bad_password(file)),
+        NamedFiles::Program(file) => return told.extend(bad_program(file)),
         NamedFiles::ServerKey(file) => return told.extend(bad_server_key(file)),
         NamedFiles::KeySet(file) => return told.extend(key_set_problems(file)),
         NamedFiles::Tokens { file } => return told.extend(tokens_problems(file)),
@@ -148,6 +150,12 @@ fn look(files: &NamedFiles, loader: &mut TlsFileLoader, told: &mut Vec<Problem>)
 fn bad_password(file: &NamedFile) -> Option<Problem> {
     let problem = password::from_file(&file.path).err()?;
     Some(file.problem(Severity::Warning, &problem, "write it there: until then the check is not let in"))
+}
+
+/// What is wrong with the program of a check. (It may be there later, too.)
+fn bad_program(file: &NamedFile) -> Option<Problem> {
+    let (problem, advice) = command::problem(&file.path)?;
+    Some(file.problem(Severity::Warning, &format!("{}: {problem}", file.path.display()), advice))
 }
 
 /// What is wrong with the key of a server that a check logs in to. (The same holds for it.)

@@ -130,6 +130,9 @@ impl Decision {
                 endpoint.way(|reach| reach.connected(outcome, seen.min(turn.now)), turn.now);
                 true
             }),
+            Event::ShareStated { endpoint, percent } => self.about(endpoint, now, |service, place, _| {
+                service.endpoint(place.pool, place.index).0.state_share(percent)
+            }),
             Event::Answered { service, epoch, seen } => self.answered(&service, epoch, seen.min(now), now),
             Event::GateAnswered { transition, gate, outcome, seen } => {
                 if let Some(service) = self.services.iter().position(|service| service.awaits(transition)) {

@@ -56,6 +56,13 @@ pub enum Event {
         /// What it met.
         outcome: ConnectOutcome,
     },
+    /// The agent of an endpoint stated its share. It is no verdict on the endpoint; one of 0 counts as a drain.
+    ShareStated {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// In percent of its weight.
+        percent: u16,
+    },
     /// The first good answer from the pool that a switch chose.
     Answered {
         /// The service.

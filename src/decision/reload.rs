@@ -17,7 +17,7 @@ use super::switch::IntendedSwitch;
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{Actor, EndpointId, Serving, SwitchKind};
-use crate::config::{self, Config, FailbackMode, HealthCheck, Mode, Name};
+use crate::config::{self, CheckKind, Config, FailbackMode, HealthCheck, Mode, Name};
 use crate::time::MonoTime;
 
 /// Added to the longest check timeout: the first round of probes is over by then, or something is wrong with the prober.
@@ -336,6 +336,7 @@ fn build_pools(
             let mut endpoint =
                 known.remove(&config.address).unwrap_or_else(|| newcomers.endpoint(config, check, turn.now));
             endpoint.weigh(config.weight);
+            endpoint.follow_agent(check.is_some_and(|check| matches!(check.kind, CheckKind::Agent(_))));
             endpoint
         };
         let endpoints = pool.members.endpoints().iter().map(&mut endpoint).collect();

@@ -128,7 +128,7 @@ pub struct EndpointRow {
     /// The service follows its primary, and this is another one: no session may be there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fenced: bool,
-    /// An operator's weight in the place of the configured one.
+    /// What counts in the place of the configured weight: an operator's, and the share that an agent states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
 }

@@ -39,7 +39,13 @@
 //! - A change of verdict resets what traffic said: it belongs to the same trouble. When checks turn red, a running
 //!   ejection from then on lasts as long as they do.
 //! - Each check owns its connection (`kept.rs`) and connects by `net/dial.rs`; `tcp.rs`, `http.rs`, `grpc.rs`,
-//!   `postgres.rs`, `mysql/` and `redis.rs` are the kinds.
+//!   `postgres.rs`, `mysql/` and `redis.rs` are the kinds. What is searched for in an answer is in `expected.rs`.
+//! - `exec.rs` runs a program by `control/command.rs`. It waits for a place *before* its probe begins, so that a full machine is held
+//!   against no endpoint. Exit codes other than 0 and 1 are `Blind`: a check that crashes says nothing about what it checks.
+//! - `agent.rs`: a word that is unknown makes the line `Blind`, for the same reason. `drain` and `maint` are a share of 0
+//!   (`Event::ShareStated`), which counts as a weight of 0 does: the endpoint stays healthy and gets nothing new. Shares are percent,
+//!   so the weights of a pool with agents are in hundredths (`EndpointWeight::in_force`).
+//! - `dns.rs` and `datagram.rs` use connected sockets: the kernel drops what others send, and tells of a closed port.
 //! - A connection ends in order, whatever the verdict (`control/probes/stream.rs`): over HTTP/2 by GOAWAY, over TLS by
 //!   `close_notify`, then by a FIN; what still comes is read for up to 500 ms and 1 MiB, and no longer than until the next
 //!   probe connects. A reset would stand in the logs of the endpoint as a fault of its client. The price is a TIME_WAIT of one minute per probe on this side, in the place of

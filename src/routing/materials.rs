@@ -77,11 +77,12 @@ pub fn service_alpn(service: &Service) -> Alpn {
 /// What a check needs for TLS.
 pub fn check_tls(check: &CheckKind) -> Option<(&UpstreamTls, Alpn)> {
     match check {
-        CheckKind::Tcp { tls, .. } => tls.as_deref().map(|tls| (tls, Alpn::None)),
+        CheckKind::Tcp(tcp) => tcp.tls.as_deref().map(|tls| (tls, Alpn::None)),
         CheckKind::Http(http) => http.tls.as_ref().map(|tls| (tls, http.protocol.into())),
         CheckKind::Grpc(grpc) => grpc.tls.as_ref().map(|tls| (tls, Alpn::Http2)),
         CheckKind::Postgres(postgres) => postgres.tls.as_ref().map(|tls| (tls, Alpn::None)),
         CheckKind::Mysql(mysql) => mysql.tls.as_ref().map(|tls| (tls, Alpn::None)),
         CheckKind::Redis(redis) => redis.tls.as_ref().map(|tls| (tls, Alpn::None)),
+        CheckKind::Exec(_) | CheckKind::Agent(_) | CheckKind::Dns(_) | CheckKind::Udp(_) => None,
     }
 }

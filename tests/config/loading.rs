@@ -14,7 +14,7 @@ use standfast::config::{self, Config, LoadedConfig, Problems};
 use crate::memory;
 
 /// How many cases there are: a corpus that is not found must not pass.
-const CASES: usize = 213;
+const CASES: usize = 219;
 const SEPARATOR: &str = "\n=====\n";
 
 fn root(path: &str) -> PathBuf {
@@ -93,10 +93,32 @@ fn outcome(input: &str) -> String {
 fn as_dumped(config: &Config) -> Config {
     let mut config = config.clone();
     for pool in config.services.iter_mut().flat_map(|service| &mut Arc::make_mut(service).pools) {
-        if let Some(config::HealthCheck { kind: config::CheckKind::Http(check), .. }) = &mut pool.health_check {
-            let check = Arc::make_mut(check);
-            check.request_headers.iter_mut().for_each(|(_, value)| *value = config::Secret::HIDDEN.to_owned().into());
-            check.request_body = check.request_body.take().map(|body| body.hidden().to_owned().into());
+        let hidden = |secret: &config::Secret| config::Secret::from(secret.hidden().to_owned());
+        match pool.health_check.as_mut().map(|check| &mut check.kind) {
+            Some(config::CheckKind::Http(check)) => {
+                let check = Arc::make_mut(check);
+                check
+                    .request_headers
+                    .iter_mut()
+                    .for_each(|(_, value)| *value = config::Secret::HIDDEN.to_owned().into());
+                check.request_body = check.request_body.as_ref().map(hidden);
+            }
+            Some(config::CheckKind::Tcp(check)) => {
+                let check = Arc::make_mut(check);
+                check.send = check.send.as_ref().map(hidden);
+            }
+            Some(config::CheckKind::Agent(check)) => {
+                let check = Arc::make_mut(check);
+                check.send = check.send.as_ref().map(hidden);
+            }
+            Some(config::CheckKind::Udp(check)) => {
+                let check = Arc::make_mut(check);
+                check.send = hidden(&check.send);
+            }
+            Some(config::CheckKind::Exec(check)) => {
+                Arc::make_mut(check).environment.iter_mut().for_each(|(_, value)| *value = hidden(value));
+            }
+            _ => {}
         }
     }
     config

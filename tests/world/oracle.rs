@@ -239,6 +239,7 @@ impl Oracle {
                 | Event::GateAnswered { .. }
                 | Event::SessionsEnded { .. }
                 | Event::ReachChecked { .. }
+                | Event::ShareStated { .. }
                 | Event::Configured(_),
             )
             | None => {}

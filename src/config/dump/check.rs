@@ -6,12 +6,18 @@ use super::tls::upstream_tls;
 use super::upstream::proxy_version;
 use super::written::{DumpValue, list, pairs, word};
 use crate::config::model::{
-    CheckKind, CheckLogin, CheckPassword, FollowedRole, HealthCheck, HttpCheck, MaxLag, ReplicaCheck, Secret,
+    CheckKind, CheckLogin, CheckPassword, DNS_RCODES, FollowedRole, HealthCheck, HttpCheck, MaxLag, ReplicaCheck,
+    Secret, UdpExpectation,
 };
 
 pub(super) fn health_check(check: &HealthCheck) -> Value {
     let kind = match &check.kind {
-        CheckKind::Tcp { port, tls } => map! { "port" => *port, "tls" => upstream_tls(tls.as_deref()) },
+        CheckKind::Tcp(tcp) => map! {
+            "send" => tcp.send.as_ref().map(Secret::hidden),
+            "expect" => tcp.expect.as_deref(),
+            "port" => tcp.port,
+            "tls" => upstream_tls(tcp.tls.as_deref()),
+        },
         CheckKind::Http(http) => http_check(http),
         CheckKind::Grpc(grpc) => map! {
             "service" => grpc.service.as_str(),
@@ -19,6 +25,34 @@ pub(super) fn health_check(check: &HealthCheck) -> Value {
             "host" => grpc.host.as_deref(),
             "reuse" => grpc.reuse,
             "tls" => upstream_tls(grpc.tls.as_ref()),
+        },
+        CheckKind::Exec(exec) => {
+            let program = Value::from(exec.program.display().to_string());
+            let arguments = exec.arguments.iter().map(|argument| Value::from(argument.as_str()));
+            let hidden = |(name, value): &(String, Secret)| (Value::from(name.as_str()), Value::from(value.hidden()));
+            map! {
+                "command" => Value::Sequence(std::iter::once(program).chain(arguments).collect()),
+                "environment" => Value::Mapping(exec.environment.iter().map(hidden).collect()),
+                "port" => exec.port,
+            }
+        }
+        CheckKind::Agent(agent) => map! { "port" => agent.port, "send" => agent.send.as_ref().map(Secret::hidden) },
+        CheckKind::Dns(dns) => map! {
+            "name" => dns.name.as_str(),
+            "type" => dns.record.as_str(),
+            "rcode" => DNS_RCODES.iter().find(|(_, code)| *code == dns.rcode).map(|(name, _)| *name),
+            "answer" => dns.answer.as_deref(),
+            "tcp" => dns.tcp,
+            "port" => dns.port,
+        },
+        CheckKind::Udp(udp) => map! {
+            "send" => udp.send.hidden(),
+            "expect" => match &udp.expect {
+                UdpExpectation::Any => None,
+                UdpExpectation::Contains(text) => Some(text.as_str()),
+                UdpExpectation::Nothing => Some("off"),
+            },
+            "port" => udp.port,
         },
         CheckKind::Postgres(postgres) => {
             let (password, password_file) = password(&postgres.login);

@@ -56,6 +56,9 @@ pub(super) fn health_check(key: &str, value: FoundValue<'_>) -> Option<String> {
         "downinter" | "initialdelayseconds" | "initial_delay_seconds" | "start_period" => {
             "leave it out: the first check is done at once, and each endpoint is checked every `interval`".to_owned()
         }
+        "command" | "cmd" | "script" | "external_check" => {
+            "write `exec: {command: [/usr/local/bin/check-app, \"{address}\"]}`".to_owned()
+        }
         "enabled" => "leave it out; a service without a check says `health_check: off`".to_owned(),
         _ => return None,
     })

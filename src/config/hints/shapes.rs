@@ -79,6 +79,19 @@ pub(in crate::config) fn not_that_map(section: &str, found: FoundValue<'_>, inde
             Some(port) => format!("write `tcp: {{port: {port}}}`"),
             None => "write `tcp: {}`".to_owned(),
         },
+        "ExecCheck" => match found.path() {
+            Some(path) => format!("write `exec: {{command: {path}}}`"),
+            None => "write `exec: {command: [/usr/local/bin/check-app, \"{address}\"]}`".to_owned(),
+        },
+        "AgentCheck" => match found.port() {
+            Some(port) => format!("write `agent: {{port: {port}}}`"),
+            None => "write `agent: {port: 9777}`".to_owned(),
+        },
+        "DnsCheck" => match text.filter(|text| super::is_dns_name(text)) {
+            Some(name) => format!("write `dns: {{name: {name}}}`"),
+            None => "write `dns: {name: app.internal}`".to_owned(),
+        },
+        "UdpCheck" => "write `udp: {send: ping, expect: pong}`".to_owned(),
         "PostgresCheck" => "write `postgres: {user: standfast}`".to_owned(),
         "MysqlCheck" => "write `mysql: {user: standfast}`".to_owned(),
         "RedisCheck" => "write `redis: {}`".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::{address, header, login_check, request_line, tls, upstream};
+use super::{address, exchange_check, header, login_check, request_line, tls, upstream};
 use crate::config::defaults;
 use crate::config::model::{CheckKind, GrpcCheck, HealthCheck, HttpCheck, Secret, Upstream, UpstreamTls};
 use crate::config::schema;
@@ -33,6 +33,7 @@ pub(super) fn health_check(
         Some((at, OffOr::Value(typed))) => (at, &typed.0),
     };
     let kind = kind(diagnostics, at, typed, over.map(|check| &check.kind), upstream)?;
+    let is_agent = matches!(kind, CheckKind::Agent(_));
     let share = typed.jitter.found();
     if let Some((at, share)) = share
         && share.0 > 0.5
@@ -45,6 +46,8 @@ pub(super) fn health_check(
         kind,
         proxy_protocol: match typed.proxy_protocol.at() {
             Some(_) => upstream::proxy_version(&typed.proxy_protocol),
+            // (It stands beside the endpoint, and is not spoken to as that is.)
+            None if is_agent => None,
             None => base.map_or(upstream.proxy_protocol, |c| c.proxy_protocol),
         },
         interval: diagnostics.at_least(
@@ -90,9 +93,9 @@ fn check_timing(diagnostics: &mut Diagnostics, at: NodeId, typed: &schema::Healt
         diagnostics.warning(at, what, "a slow endpoint is probed without a pause: make the timeout shorter");
     }
     let reuse = match &check.kind {
-        CheckKind::Tcp { .. } | CheckKind::Postgres(_) | CheckKind::Mysql(_) | CheckKind::Redis(_) => Duration::ZERO,
         CheckKind::Http(http) => http.reuse,
         CheckKind::Grpc(grpc) => grpc.reuse,
+        _ => Duration::ZERO,
     };
     if !reuse.is_zero() && reuse <= check.interval {
         let what = format!("reuse {} is not longer than interval {}", time(reuse), time(check.interval));
@@ -128,9 +131,12 @@ fn kind(
     over: Option<&CheckKind>,
     upstream: &Upstream,
 ) -> Option<CheckKind> {
-    let later = [&typed.exec, &typed.agent];
     let given = [
         ("tcp", typed.tcp.at()),
+        ("udp", typed.udp.at()),
+        ("dns", typed.dns.at()),
+        ("agent", typed.agent.at()),
+        ("exec", typed.exec.at()),
         ("http", typed.http.at()),
         ("grpc", typed.grpc.at()),
         ("redis", typed.redis.at()),
@@ -146,14 +152,19 @@ fn kind(
             None
         }
         (Some(("tcp", _)), None) => {
-            let check = typed.tcp.get()?;
-            let port = check.port.get().map(|port| port.0 as u16);
-            // Bytes that are passed through say nothing about TLS: only when it is asked for.
-            let tls = match check.tls.found() {
-                Some((at, OffOr::Value(typed))) => tls::upstream(diagnostics, at, typed, upstream.tls.as_ref()),
-                _ => None,
-            };
-            Some(CheckKind::Tcp { port, tls: tls.map(Arc::new) })
+            Some(CheckKind::Tcp(Arc::new(exchange_check::tcp(diagnostics, typed.tcp.get()?, upstream))))
+        }
+        (Some(("exec", at)), None) => {
+            Some(CheckKind::Exec(Arc::new(exchange_check::exec(diagnostics, at, typed.exec.get()?)?)))
+        }
+        (Some(("agent", at)), None) => {
+            Some(CheckKind::Agent(Arc::new(exchange_check::agent(diagnostics, at, typed.agent.get()?)?)))
+        }
+        (Some(("dns", at)), None) => {
+            Some(CheckKind::Dns(Arc::new(exchange_check::dns(diagnostics, at, typed.dns.get()?)?)))
+        }
+        (Some(("udp", at)), None) => {
+            Some(CheckKind::Udp(Arc::new(exchange_check::udp(diagnostics, at, typed.udp.get()?)?)))
         }
         (Some(("http", _)), None) => {
             Some(CheckKind::Http(Arc::new(http_check(diagnostics, &typed.http.get()?.0, upstream))))
@@ -170,7 +181,6 @@ fn kind(
             Some(CheckKind::Redis(Arc::new(login_check::redis(diagnostics, typed.redis.get()?))))
         }
         (Some(_), None) => Some(CheckKind::Grpc(Arc::new(grpc_check(diagnostics, typed.grpc.get()?, upstream)))),
-        (None, _) if later.iter().any(|kind| kind.at().is_some()) => None,
         (None, _) => {
             if over.is_none() && !diagnostics.is_supplied(at, &kinds) {
                 diagnostics.problem(at, "the check has no kind", "add `http: {path: /healthz}` or `tcp: {}`");

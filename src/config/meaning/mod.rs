@@ -12,6 +12,7 @@ mod cross;
 mod diagnostics;
 mod dns;
 mod endpoint;
+mod exchange_check;
 mod failover;
 mod fence;
 mod files;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exchange_check::{AgentCheck, DnsCheck, ExecCheck, TcpCheck, UdpCheck};
 use super::failover::{FollowedRole, ReplicaCheck};
 use super::secret::Secret;
 use super::tls::UpstreamTls;
@@ -37,13 +38,8 @@ pub struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
-    /// Connect, and nothing more.
-    Tcp {
-        /// Another port than the endpoint's.
-        port: Option<u16>,
-        /// A TLS handshake must succeed too.
-        tls: Option<Arc<UpstreamTls>>,
-    },
+    /// A connect, and what is sent and expected then.
+    Tcp(Arc<TcpCheck>),
     /// One HTTP request.
     Http(Arc<HttpCheck>),
     /// `grpc.health.v1.Health/Check`.
@@ -54,30 +50,46 @@ pub enum CheckKind {
     Mysql(Arc<MysqlCheck>),
     /// A login at Redis or Valkey, and a question.
     Redis(Arc<RedisCheck>),
+    /// A program, and its exit code.
+    Exec(Arc<ExecCheck>),
+    /// A line of an agent beside the endpoint.
+    Agent(Arc<AgentCheck>),
+    /// A question to DNS.
+    Dns(Arc<DnsCheck>),
+    /// A datagram, and its answer.
+    Udp(Arc<UdpCheck>),
 }
 
 impl CheckKind {
     /// Its name, as the configuration has it.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            CheckKind::Tcp { .. } => "tcp",
+            CheckKind::Tcp(_) => "tcp",
             CheckKind::Http(_) => "http",
             CheckKind::Grpc(_) => "grpc",
             CheckKind::Postgres(_) => "postgres",
             CheckKind::Mysql(_) => "mysql",
             CheckKind::Redis(_) => "redis",
+            CheckKind::Exec(_) => "exec",
+            CheckKind::Agent(_) => "agent",
+            CheckKind::Dns(_) => "dns",
+            CheckKind::Udp(_) => "udp",
         }
     }
 
     /// What it reads of an endpoint's data, and at which port: two checks with the same source read the same.
     pub fn source(&self) -> (&'static str, Option<u16>) {
         let port = match self {
-            CheckKind::Tcp { port, .. } => *port,
+            CheckKind::Tcp(check) => check.port,
             CheckKind::Http(check) => check.port,
             CheckKind::Grpc(check) => check.port,
             CheckKind::Postgres(check) => check.port,
             CheckKind::Redis(check) => check.port,
             CheckKind::Mysql(check) => check.port,
+            CheckKind::Exec(check) => check.port,
+            CheckKind::Agent(check) => Some(check.port),
+            CheckKind::Dns(check) => check.port,
+            CheckKind::Udp(check) => check.port,
         };
         (self.as_str(), port)
     }
@@ -88,7 +100,7 @@ impl CheckKind {
             CheckKind::Postgres(check) => check.role,
             CheckKind::Mysql(check) => check.role,
             CheckKind::Redis(check) => check.role,
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) => None,
+            _ => None,
         }
     }
 
@@ -97,7 +109,7 @@ impl CheckKind {
         match self {
             CheckKind::Postgres(check) => check.replica,
             CheckKind::Redis(check) => check.replica,
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+            _ => None,
         }
     }
 }

@@ -107,7 +107,7 @@ impl RefusalLanguage {
         let mut spoken = pools.iter().filter_map(|pool| pool.health_check.as_ref()).map(|check| match check.kind {
             CheckKind::Postgres(_) => Some(RefusalLanguage::Postgres),
             CheckKind::Redis(_) => Some(RefusalLanguage::Redis),
-            CheckKind::Tcp { .. } | CheckKind::Http(_) | CheckKind::Grpc(_) | CheckKind::Mysql(_) => None,
+            _ => None,
         });
         let first = spoken.next()??;
         spoken.all(|other| other == Some(first)).then_some(first)

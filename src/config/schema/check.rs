@@ -7,7 +7,7 @@ use super::tls::UpstreamTls;
 use super::upstream::ProxyVersion;
 use crate::config::lag_limit::LagLimit;
 use crate::config::spanned::{NamedEntries, OffOr, OnOr, OneOrMany, ReservedKey, ShorthandMap};
-use crate::config::units::{FractionOfOne, RangedCount, StatusRange, TypedDuration};
+use crate::config::units::{FractionOfOne, OnOff, RangedCount, StatusRange, TypedDuration};
 
 map! { /// `health_check:` — one of the kinds, and how often. A kind alone, or a path for `http`, is one too.
 HealthCheck = "health_check" {
@@ -17,8 +17,10 @@ HealthCheck = "health_check" {
     postgres: PostgresCheck,
     mysql: MysqlCheck,
     redis: RedisCheck,
-    exec: ReservedKey,
-    agent: ReservedKey,
+    exec: ExecCheck,
+    agent: AgentCheck,
+    dns: DnsCheck,
+    udp: UdpCheck,
     interval: TypedDuration,
     timeout: TypedDuration,
     fast_interval: TypedDuration,
@@ -32,8 +34,40 @@ HealthCheck = "health_check" {
 
 map! { /// `health_check.tcp`
 TcpCheck {
+    send: String,
+    expect: String,
     port: PortNumber,
     tls: OffOr<OnOr<UpstreamTls>>,
+}}
+
+map! { /// `health_check.exec`
+ExecCheck {
+    command: OneOrMany<String>,
+    environment: NamedEntries<String>,
+    port: PortNumber,
+}}
+
+map! { /// `health_check.agent`
+AgentCheck {
+    port: PortNumber,
+    send: String,
+}}
+
+map! { /// `health_check.dns`
+DnsCheck {
+    name: String,
+    r#type: String,
+    rcode: String,
+    answer: String,
+    tcp: OnOff,
+    port: PortNumber,
+}}
+
+map! { /// `health_check.udp`
+UdpCheck {
+    send: String,
+    expect: OffOr<String>,
+    port: PortNumber,
 }}
 
 map! { /// `health_check.postgres`

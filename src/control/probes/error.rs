@@ -6,6 +6,7 @@ use std::io;
 use crate::decision::ProbeFailure;
 
 /// Why a probe did not pass.
+#[derive(Debug)]
 pub(super) enum ProbeError {
     /// The endpoint's fault.
     Fail(ProbeFailure, String),

@@ -4,8 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::agent::AgentProbe;
 use super::connect::{ConnectReport, ProbeTarget};
+use super::datagram::DatagramProbe;
+use super::dns::DnsProbe;
 use super::error::ProbeError;
+use super::exec::{CheckedPlace, ExecProbe};
 use super::grpc::HealthCall;
 use super::http::HttpExchange;
 use super::kept::{KeptClient, ProbeRun};
@@ -28,6 +34,9 @@ const DETAIL: usize = 200;
 /// A kept connection has this part of the timeout for itself; then a new one is used as well.
 const PATIENCE: u32 = 4;
 
+/// A program that is to be killed at its deadline is given up so long after it.
+const KILLED_WITHIN: Duration = Duration::from_secs(1);
+
 /// The probe of one endpoint: prepared once, run often. It owns the connection that it keeps from one run to the next.
 pub(super) struct Probe {
     target: Arc<ProbeTarget>,
@@ -46,21 +55,42 @@ enum PlainProbe {
     Tcp(TcpProbe),
     Http(Box<KeptClient<HttpExchange>>),
     Grpc(Box<KeptClient<HealthCall>>),
+    Exec(ExecProbe),
+    Agent(AgentProbe),
+    Dns(Box<DnsProbe>),
+    Udp(DatagramProbe),
+}
+
+/// A probe that passed.
+struct ProbePass {
+    latency: Duration,
+    reading: Option<Reading>,
+    share: Option<u16>,
 }
 
 impl PlainProbe {
-    async fn probe(&mut self, attempt: &ProbeRun<'_>) -> Result<Duration, ProbeError> {
-        match self {
-            PlainProbe::Tcp(probe) => probe.probe(attempt).await,
-            PlainProbe::Http(probe) => probe.probe(attempt).await,
-            PlainProbe::Grpc(probe) => probe.probe(attempt).await,
-        }
+    /// `place`: of the programs that may run at once.
+    async fn probe(
+        &mut self,
+        attempt: &ProbeRun<'_>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<ProbePass, ProbeError> {
+        let mut share = None;
+        let latency = match self {
+            PlainProbe::Tcp(probe) => probe.probe(attempt).await?,
+            PlainProbe::Http(probe) => probe.probe(attempt).await?,
+            PlainProbe::Grpc(probe) => probe.probe(attempt).await?,
+            PlainProbe::Exec(probe) => probe.probe(attempt, place).await?,
+            PlainProbe::Dns(probe) => probe.probe(attempt).await?,
+            PlainProbe::Udp(probe) => probe.probe(attempt).await?,
+            PlainProbe::Agent(probe) => {
+                let (latency, stated) = probe.probe(attempt).await?;
+                share = Some(stated);
+                latency
+            }
+        };
+        Ok(ProbePass { latency, reading: None, share })
     }
-}
-
-/// The probe read nothing of the endpoint's data.
-fn unread(latency: Duration) -> (Duration, Option<Reading>) {
-    (latency, None)
 }
 
 /// What came of a probe.
@@ -68,31 +98,48 @@ pub(super) struct ProbeResult {
     pub(super) outcome: ProbeOutcome,
     /// How its connect ended, when it is in question whether the endpoint can be reached.
     pub(super) reach: Option<ConnectOutcome>,
+    /// What an agent that passed stated as its share, in percent of its weight.
+    pub(super) share: Option<u16>,
 }
 
 impl Probe {
     /// What this check asks of the endpoint, over TLS where it says so, and by the name that DNS resolved to it.
-    pub(super) fn new(endpoint: &Endpoint, check: &HealthCheck, tls: Option<&Arc<ClientTls>>) -> Probe {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        check: &HealthCheck,
+        tls: Option<&Arc<ClientTls>>,
+        place: CheckedPlace<'_>,
+    ) -> Probe {
         let (own, host) = (endpoint.address, endpoint.host.as_deref());
         let at =
             |ip: IpAddr, port: Option<u16>| SocketAddr::new(ip, endpoint.check_port.or(port).unwrap_or(own.port()));
-        let login = |probe| ProbeKind::Login(LoginCheck::new(probe));
+        let (plain, login) = (ProbeKind::Plain, |probe| ProbeKind::Login(LoginCheck::new(probe)));
         let (address, kind) = match &check.kind {
-            CheckKind::Tcp { port, .. } => (at(own.ip(), *port), ProbeKind::Plain(PlainProbe::Tcp(TcpProbe))),
+            CheckKind::Tcp(check) => (at(own.ip(), check.port), plain(PlainProbe::Tcp(TcpProbe::new(check)))),
             CheckKind::Grpc(grpc) => {
                 let address = at(own.ip(), grpc.port);
                 let call = HealthCall::new(address, host, grpc);
-                (address, ProbeKind::Plain(PlainProbe::Grpc(Box::new(KeptClient::new(call, grpc.reuse)))))
+                (address, plain(PlainProbe::Grpc(Box::new(KeptClient::new(call, grpc.reuse)))))
             }
             CheckKind::Postgres(check) => {
                 (at(own.ip(), check.port), login(LoginProbe::Postgres(PostgresProbe::new(check.clone()))))
             }
             CheckKind::Mysql(check) => (at(own.ip(), check.port), login(LoginProbe::Mysql(MysqlProbe(check.clone())))),
             CheckKind::Redis(check) => (at(own.ip(), check.port), login(LoginProbe::Redis(RedisProbe(check.clone())))),
+            CheckKind::Agent(check) => {
+                (at(own.ip(), Some(check.port)), plain(PlainProbe::Agent(AgentProbe::new(check))))
+            }
+            CheckKind::Dns(check) => (at(own.ip(), check.port), plain(PlainProbe::Dns(Box::new(DnsProbe::new(check))))),
+            CheckKind::Udp(check) => (at(own.ip(), check.port), plain(PlainProbe::Udp(DatagramProbe::new(check)))),
+            CheckKind::Exec(exec) => {
+                let address = at(own.ip(), exec.port);
+                let probe = ExecProbe::new(exec, endpoint, address, &place, check.timeout);
+                (address, plain(PlainProbe::Exec(probe)))
+            }
             CheckKind::Http(http) => {
                 let address = at(http.address.unwrap_or(own.ip()), http.port);
                 let exchange = HttpExchange::new(address, host, http);
-                (address, ProbeKind::Plain(PlainProbe::Http(Box::new(KeptClient::new(exchange, http.reuse)))))
+                (address, plain(PlainProbe::Http(Box::new(KeptClient::new(exchange, http.reuse)))))
             }
         };
         let tls = match tls {
@@ -109,28 +156,37 @@ impl Probe {
     }
 
     /// Probe once: on the connection that an earlier probe kept, while it may be used, or on a new one; `fresh`: on a new one.
-    /// Always ends by `timeout`. Cancel safe.
+    /// Always ends by `timeout`, once a program has a place to run. Cancel safe.
     pub(super) async fn run(&mut self, timeout: Duration, fresh: bool) -> ProbeResult {
+        let (place, limit) = match &self.kind {
+            // (It is killed at its deadline, which is a verdict of its own.)
+            ProbeKind::Plain(PlainProbe::Exec(probe)) => (probe.place().await, timeout + KILLED_WITHIN),
+            _ => (None, timeout),
+        };
         let began = clock::now();
         let (verdict, report) = match &mut self.kind {
-            ProbeKind::Login(check) => check.run(&self.target, timeout).await,
+            ProbeKind::Login(check) => {
+                let (verdict, report) = check.run(&self.target, timeout).await;
+                let pass = |(latency, reading)| ProbePass { latency, reading, share: None };
+                (verdict.map(|verdict| verdict.map(pass)), report)
+            }
             ProbeKind::Plain(probe) => {
                 let report = Arc::new(ConnectReport::default());
                 let patience = timeout / PATIENCE;
                 let attempt = ProbeRun { target: &self.target, timeout, patience, fresh, report: &report };
                 #[allow(clippy::disallowed_methods, reason = "not on the data path")]
-                let verdict = tokio::time::timeout(timeout, probe.probe(&attempt)).await;
-                (verdict.ok().map(|verdict| verdict.map(unread)), report)
+                let verdict = tokio::time::timeout(limit, probe.probe(&attempt, place)).await;
+                (verdict.ok(), report)
             }
         };
         let outcome = match verdict {
-            Some(Ok((latency, reading))) => {
-                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None };
+            Some(Ok(ProbePass { latency, reading, share })) => {
+                return ProbeResult { outcome: ProbeOutcome::Pass { latency, reading }, reach: None, share };
             }
             // It may have failed because this process did not run.
             _ if clock::paused_since(began) => {
                 let detail = self.describe("this process was paused while it was out".to_owned());
-                return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None };
+                return ProbeResult { outcome: ProbeOutcome::Local { detail }, reach: None, share: None };
             }
             Some(Err(ProbeError::Fail(kind, detail))) => ProbeOutcome::Fail { kind, detail: self.describe(detail) },
             Some(Err(ProbeError::Busy(detail))) => ProbeOutcome::Busy { detail: self.describe(detail) },
@@ -146,7 +202,7 @@ impl Probe {
                 ProbeOutcome::Fail { kind: ProbeFailure::Timeout, detail: self.describe(detail) }
             }
         };
-        ProbeResult { outcome, reach: report.in_question() }
+        ProbeResult { outcome, reach: report.in_question(), share: None }
     }
 
     /// The detail with the kind and the address of the probe, bounded.

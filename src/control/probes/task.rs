@@ -63,10 +63,14 @@ pub(super) async fn run(
     let mut fresh = true;
     loop {
         let start = clock::now();
-        let ProbeResult { outcome, reach } = probe.run(check.timeout, fresh).await;
+        let ProbeResult { outcome, reach, share } = probe.run(check.timeout, fresh).await;
         let seen = clock::now();
         let reach = reach.map(|outcome| Event::ReachChecked { endpoint, seen, outcome });
-        for event in reach.into_iter().chain([Event::Probed { endpoint, seen, began: Some(start), outcome }]) {
+        // (A share of 0 counts before the probe that stated it has passed.)
+        let share = share.map(|percent| Event::ShareStated { endpoint, percent });
+        for event in
+            reach.into_iter().chain(share).chain([Event::Probed { endpoint, seen, began: Some(start), outcome }])
+        {
             if events.send(event).await.is_err() {
                 return;
             }

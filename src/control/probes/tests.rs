@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::probe::Probe;
 use super::*;
 use crate::decision::{ProbeFailure, ProbeOutcome};
 use crate::sys::clock;
+
+const HERE: CheckedPlace<'_> = CheckedPlace { service: "s", pool: "a" };
 
 /// One probe of this endpoint, in a service with these keys.
 async fn probe(address: SocketAddr, keys: &str) -> ProbeOutcome {
@@ -26,7 +27,7 @@ fn prepared(address: SocketAddr, keys: &str) -> Probe {
     );
     let read = crate::config::parse(&text, Path::new(".")).unwrap_or_else(|problems| panic!("{problems}"));
     let pool = &read.config.services[0].pools[0];
-    Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None)
+    Probe::new(&pool.members.endpoints()[0], pool.health_check.as_ref().unwrap(), None, HERE)
 }
 
 /// Serves one connection: reads until `asked`, sends the answer, and reads what comes until the end. An error is a reset.

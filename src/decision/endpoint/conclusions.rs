@@ -86,6 +86,16 @@ impl Endpoint {
         self.checks.in_transition(check) || (self.watched > 0 && green) || refusing || self.replica.is_awaited
     }
 
+    /// Its check is an agent, or is none.
+    pub fn follow_agent(&mut self, follow: bool) {
+        self.weight.follow_agent(follow);
+    }
+
+    /// Its agent states this share, in percent. Returns whether that is new.
+    pub fn state_share(&mut self, percent: u16) -> bool {
+        self.weight.state_share(percent)
+    }
+
     /// Tell the prober the pace if it changed.
     pub fn pace(&mut self, rules: EndpointRules<'_>, effects: &mut Vec<Effect>) {
         let fast = self.wants_fast(rules);
@@ -100,7 +110,9 @@ impl Endpoint {
         Evidence {
             address: self.address,
             cause: self.standing.cause,
-            detail: if self.is_weightless() && self.is_healthy() {
+            detail: if self.weight.is_drained_by_agent() && self.is_healthy() {
+                "its agent drains it".to_owned()
+            } else if self.is_weightless() && self.is_healthy() {
                 "its weight is 0".to_owned()
             } else if let Some(told) = self.replica.describe().filter(|_| self.is_well()) {
                 told
@@ -128,7 +140,7 @@ impl Endpoint {
             suspected: self.suspected(),
             proving,
             fenced,
-            weight: self.weight_override().map(|order| order.weight),
+            weight: self.weight.in_force(),
         }
     }
 }

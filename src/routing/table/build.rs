@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::Target;
-use crate::decision::{Admission, PoolRow, ServiceRow, Succession, Table};
+use crate::config::{Endpoint, Target};
+use crate::decision::{Admission, EndpointRow, PoolRow, ServiceRow, Succession, Table};
 use crate::net::tls::ClientTls;
 use crate::routing::EndpointStats;
 use crate::routing::balance::BalancerShape;
@@ -216,6 +216,7 @@ fn service_view(
 /// Do these conclusions say what the view already says?
 fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
     view.serving == row.serving
+        && view.isolated == row.isolated
         && view.awaiting.as_ref().map(|awaiting| awaiting.epoch) == row.awaiting_answer
         && view.pools.len() == row.pools.len()
         && view.pools.iter().zip(&row.pools).all(|(pool, row)| {
@@ -223,8 +224,10 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
                 && pool.available == row.available
                 && pool.sessions == row.sessions
                 && pool.endpoints.len() == row.endpoints.len()
-                && pool.endpoints.iter().zip(&row.endpoints).all(|(endpoint, row)| {
+                && pool.endpoints.iter().zip(&row.endpoints).enumerate().all(|(place, (endpoint, row))| {
+                    let configured = view.config.pools.get(pool.index).map(|pool| pool.members.endpoints());
                     endpoint.id == row.id
+                        && endpoint.weight == weight_in_force(meant(configured.unwrap_or_default(), place, row), row)
                         && endpoint.standing == row.standing
                         && endpoint.admission == row.admission
                         && endpoint.joined == row.joined
@@ -233,6 +236,17 @@ fn says_the_same(view: &ServiceView, row: &ServiceRow) -> bool {
                         && endpoint.proving == row.proving
                 })
         })
+}
+
+/// The endpoint of the configuration that this row speaks of.
+fn meant<'a>(configured: &'a [Endpoint], place: usize, row: &EndpointRow) -> Option<&'a Endpoint> {
+    let in_its_place = configured.get(place).filter(|endpoint| endpoint.address == row.address);
+    in_its_place.or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address))
+}
+
+/// What the row says of its weight, else what the configuration says.
+fn weight_in_force(meant: Option<&Endpoint>, row: &EndpointRow) -> u32 {
+    row.weight.unwrap_or_else(|| meant.map_or(1, |endpoint| endpoint.weight))
 }
 
 fn awaiting(old: Option<&Arc<ServiceView>>, epoch: u64, now: MonoTime) -> Arc<FirstAnswer> {
@@ -302,10 +316,7 @@ fn endpoint_views(
         .iter()
         .enumerate()
         .map(|(place, row)| {
-            let meant = configured
-                .get(place)
-                .filter(|endpoint| endpoint.address == row.address)
-                .or_else(|| configured.iter().find(|endpoint| endpoint.address == row.address));
+            let meant = meant(configured, place, row);
             let old = before.and_then(|before| before.find(row.id));
             let same_pool = before.and_then(|before| before.pool_of(row.id)) == pool_before.map(|pool| pool.index);
             let stats = match old {
@@ -321,7 +332,7 @@ fn endpoint_views(
                 address: row.address,
                 name: meant.and_then(|endpoint| endpoint.name.clone()),
                 member_since: old.filter(|_| same_pool).map_or(turn.epoch, |old| old.member_since),
-                weight: row.weight.unwrap_or_else(|| meant.map_or(1, |endpoint| endpoint.weight)),
+                weight: weight_in_force(meant, row),
                 max_connections: meant.and_then(|endpoint| endpoint.max_connections),
                 standing: row.standing,
                 admission: row.admission,

@@ -4,11 +4,13 @@
 mod audit;
 mod databases;
 mod dns;
+mod exchanges;
 mod failover;
 mod journal;
 mod mariadb;
 mod names;
 mod probes;
+mod programs;
 mod records;
 mod reload;
 mod state;
