@@ -49,15 +49,16 @@ impl RunningHooks {
                 None => Err("it is no longer configured".to_owned()),
             };
             let seen = clock::now();
-            let (service, to, took) = (&request.service, request.to, seen.since(began));
+            let (service, to) = (&request.service, request.to);
+            let took_ms = seen.since(began).as_millis() as u64;
             let from = request.from.map(|from| from.to_string()).unwrap_or_default();
             let outcome = match answer {
                 Ok(said) => {
-                    tracing::info!(%service, from, %to, ?took, said, "the fence hook says that the former primary is fenced");
+                    tracing::info!(%service, from, %to, took_ms, said, "the fence hook says that the former primary is fenced");
                     GateOutcome::Open
                 }
                 Err(detail) => {
-                    tracing::error!(%service, from, %to, ?took, detail, "the fence hook failed");
+                    tracing::error!(%service, from, %to, took_ms, detail, "the fence hook failed");
                     GateOutcome::Refused { detail: shortened(&detail, LONGEST) }
                 }
             };

@@ -542,6 +542,7 @@ def redis_promote(setup):
     proxy = setup.proxy([a, b], check="redis: {role: primary}")
     follows(proxy, a)
     a.ask("SET", "order", "1")
+    promise(a.ask("WAIT", "1", "2000") == "1", "the replica has it")
     a.end()
     until("A is gone", lambda: proxy.holder() is None)
     b.ask("REPLICAOF", "NO", "ONE")

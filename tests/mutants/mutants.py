@@ -424,7 +424,7 @@ FOLLOWING = [
      "if !over(Timer::FirstRound) && unasked() && false {",
      "after a start writes go to a primary of the past for a moment"),
     ("any_of_several_is_chosen", "following/course.rs",
-     "rivals().find(|one| rivals().all(|other| *one == other || self.continues(*one, other)))",
+     "rivals().find(|one| rivals().all(|other| *one == other || goes_before(*one, other)))",
      "rivals().next()",
      "of two promotions that know nothing of each other the first one in the list is followed"),
     ("a_replica_is_a_relief", "service.rs",
