@@ -5,8 +5,8 @@ import re
 
 from project import ROOT, Failure
 
-# What there is nothing to show of here: no TLS, and nothing refused, lost or turned away.
-MAY_BE_EMPTY = re.compile(r"standfast_(tls_|endpoint_tls|connections_turned_away|protocol_)|> 0\b|ALERTS")
+# What there is nothing to show of here: no TLS, no replicas of a database, and nothing refused, lost or turned away.
+MAY_BE_EMPTY = re.compile(r"standfast_(tls_|replica_lag|endpoint_tls|connections_turned_away|protocol_)|> 0\b|ALERTS")
 
 
 def filled(query):
