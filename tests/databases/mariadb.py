@@ -237,9 +237,12 @@ def mariadb_kill_then_promote(setup):
     follows(proxy, b)
     until("B acknowledges", lambda: writes.acks_of(b))
     record = last_follow(proxy)["following"]
-    told = writes.judge(b, record.get("lost_transactions", 0) + (50 if record.get("age_ms") else 0))
     a.start()
+    back = time.monotonic()
     until("A gets nothing", lambda: proxy.verdict(a) in ("stale", "diverged"))
+    time.sleep(0.5)
+    promise(not writes.acks_of(a, since=back), "A has acknowledged something after it was back")
+    told = writes.judge(b, record.get("lost_transactions", 0) + (50 if record.get("age_ms") else 0))
     promise(proxy.holder() == b.port and "stale_primary" in proxy.conditions(), "B keeps the traffic, and it is told")
     b.kill()
     until("B is gone", lambda: proxy.holder() is None)

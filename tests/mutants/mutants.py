@@ -370,6 +370,29 @@ COMPANIONS = [
      "one failure pages for each port"),
 ]
 
+TRANSACTIONS = [
+    ("a_promotion_of_long_ago_counts", "following/course.rs",
+     "endpoint.data.as_replica_since(self.following.arrived).filter(|_| behind && !same)",
+     "endpoint.data.as_replica_since(MonoTime::ZERO).filter(|_| behind && !same)",
+     "a master that was left comes back and gets writers"),
+    ("errant_transactions_do_not_matter", "position.rs",
+     "clean && this.lacks(replica) == 0",
+     "this.lacks(replica) == 0",
+     "a replica of another branch is followed"),
+    ("members_of_a_cluster_are_rivals", "following/course.rs",
+     "if in_cluster && (lacks == 0 || self.serving.is_served()) =>",
+     "if in_cluster && lacks == 0 && false =>",
+     "an alert about two primaries for as long as a cluster of Galera runs"),
+    ("a_member_that_lacks_something_is_next", "following/course.rs",
+     "if in_cluster && (lacks == 0 || self.serving.is_served()) =>",
+     "if in_cluster =>",
+     "a cluster that was started from an old member is followed"),
+    ("what_is_lacking_is_not_counted", "transactions.rs",
+     "lacks = lacks.saturating_add((last - from).saturating_add(1));",
+     "lacks = lacks.saturating_add(u64::from(from > last));",
+     "a server that lacks the last transactions is taken for one that has all"),
+]
+
 FOLLOWING = [
     ("another_is_followed_in_one_publish", "following/mod.rs",
      "self.lose_holder(true, turn);\n        Some(IntendedSwitch::own(SwitchKind::Follow, Some(pool)))",

@@ -88,7 +88,7 @@ def reason(output):
 
 def main():
     wanted = sys.argv[1:]
-    listed = [(m, WORLD) for m in mutants.WORLD] + [(m, UNIT) for m in mutants.UNIT + mutants.COMPANIONS] + [(m, FOLLOWING) for m in mutants.FOLLOWING]
+    listed = [(m, WORLD) for m in mutants.WORLD] + [(m, UNIT) for m in mutants.UNIT + mutants.COMPANIONS + mutants.TRANSACTIONS] + [(m, FOLLOWING) for m in mutants.FOLLOWING]
     unknown = set(wanted) - {m[0] for m, _ in listed}
     if unknown:
         sys.exit("no such mutant: " + ", ".join(sorted(unknown)))

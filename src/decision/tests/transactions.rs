@@ -135,6 +135,26 @@ fn a_replica_with_transactions_of_its_own_that_lacks_others_is_no_heir() {
 }
 
 #[test]
+fn a_promotion_is_one_since_the_holder_arrived() {
+    let mut rig = followed();
+    rig.fall(0);
+    rig.probed(1, has(PRIMARY, &[("0-1", 97), ("0-2", 101)]));
+    rig.all_sessions_end();
+    rig.pass_time();
+    rig.probed(0, has(REPLICA, &[("0-1", 97), ("0-2", 110)]));
+    rig.probed(1, has(PRIMARY, &[("0-1", 97), ("0-2", 120)]));
+    rig.fall(1);
+    rig.probed(0, has(PRIMARY, &[("0-1", 130), ("0-2", 115)]));
+    rig.all_sessions_end();
+    assert_eq!(rig.verdict_on(0), FollowVerdict::Holder);
+    // The other one was a replica once, and comes back as what it was when it was left.
+    rig.pass_time();
+    rig.probed(1, has(PRIMARY, &[("0-1", 97), ("0-2", 120)]));
+    rig.probed(1, has(PRIMARY, &[("0-1", 97), ("0-2", 120)]));
+    assert_eq!(rig.verdict_on(1), FollowVerdict::Diverged);
+}
+
+#[test]
 fn two_that_take_writes_are_two_primaries_and_the_holder_keeps_the_traffic() {
     let mut rig = followed();
     rig.probed(1, has(PRIMARY, &[("0-1", 100)]));
