@@ -216,7 +216,7 @@ def patroni_switchover(setup):
     promise(not ours.refused_by_the_proxy(), f"connections were refused: {ours.refused[:2]}")
     theirs.end()
     wrong = sum("read-only" in answer for _, _, answer in theirs.cut)
-    return "; ".join(told) + f"; cut {len(ours.cut)} (HAProxy {len(theirs.cut)}, {wrong} of them by a replica); " + ours.judge(a, lost_said(proxy), moves=2)
+    return "; ".join(told) + f"; cut {len(ours.cut)} (HAProxy {len(theirs.cut)}, {wrong} of them by a replica); " + ours.judge(a, lost_said(proxy, ours), moves=2)
 
 
 @clusters("patroni_leader_dies", "patroni", "etcd")
@@ -236,7 +236,7 @@ def patroni_leader_dies(setup):
     first = until("B acknowledges", lambda: ledger.acks_of(b))[0][0] - died
     record = last_follow(proxy)
     promise(record["rto_ms"] > 1000, f"the recovery time is said: {record}")
-    return f"new leader after {first:.1f} s, said {record['rto_ms'] / 1000:.1f} s; " + ledger.judge(b, lost_said(proxy))
+    return f"new leader after {first:.1f} s, said {record['rto_ms'] / 1000:.1f} s; " + ledger.judge(b, lost_said(proxy, ledger))
 
 
 class Pgbouncer:
@@ -278,7 +278,7 @@ def behind_poolers(setup):
     b.promote()
     follows(proxy, poolers[1])
     until("B acknowledges", lambda: ledger.acks_of(b))
-    return ledger.judge(b, lost_said(proxy))
+    return ledger.judge(b, lost_said(proxy, ledger))
 
 
 @clusters("unacknowledged_replication", smoke=True)

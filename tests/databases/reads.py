@@ -194,7 +194,8 @@ def reads_no_replica(setup):
     until("it is refused", lambda: (held_connect(refuses)[1] or "").find("no replica is available") >= 0)
     b.start()
     for proxy in (falls_back, refuses):
-        until("reads go to B", lambda: verdict(proxy, b) == "replica" and servers_of(proxy, 4) == {b.port})
+        until("reads go to B", lambda: verdict(proxy, b) == "replica" and held_connect(proxy)[1] is None)
+        until("only to B", lambda: servers_of(proxy, 4) == {b.port})
     return "fallback and refusal"
 
 

@@ -84,10 +84,18 @@ def last_follow(proxy):
     return max(found, key=lambda incident: incident["id"])
 
 
-def lost_said(proxy):
-    """How many rows may be lost: none, unless the incident says that bytes are, or that its last sample was old."""
+def lost_said(proxy, ledger=None):
+    """How many rows may be lost: what the incident says in bytes, of which each row has more than a hundred, and what was acknowledged after
+    its last sample, half a second before the end at most. Without a ledger both together are taken for fifty rows."""
     record = last_follow(proxy)["following"]
-    return 0 if record.get("lost_bytes") == 0 and record.get("age_ms", 0) == 0 else 50
+    lost = record.get("lost_bytes")
+    if lost == 0 and record.get("age_ms", 0) == 0:
+        return 0
+    if ledger is None:
+        return 50
+    acked = sorted(ledger.acked)
+    former = [at for at, server, *_ in acked if server != acked[-1][1]]
+    return (lost or 0) // 100 + sum(at > former[-1] - 0.5 for at in former)
 
 
 def held_connect(proxy, timeout=15):
@@ -115,7 +123,7 @@ def kill_then_promote(setup):
     follows(proxy, b)
     until("B acknowledges", lambda: ledger.acks_of(b))
     first = ledger.acks_of(b)[0][0] - killed
-    told = ledger.judge(b, lost_said(proxy))
+    told = ledger.judge(b, lost_said(proxy, ledger))
     promise(not ledger.refused_by_the_proxy(), f"connections were refused: {ledger.refused[:2]}")
     return f"first commit at B after {first:.2f} s; {told}"
 
@@ -139,7 +147,7 @@ def freeze_then_promote(setup):
     promise(not ledger.acks_of(a, since=thawed), "A acknowledged something after it had thawed")
     promise(a.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '' AND backend_type = 'client backend' AND state <> 'active'") == "0", "sessions of ours are left at A")
     # What A had in its sockets when it was stopped may have been committed there: no client was told so.
-    return ledger.judge(b, lost_said(proxy))
+    return ledger.judge(b, lost_said(proxy, ledger))
 
 
 @row("frozen_postmaster", smoke=True)
@@ -185,7 +193,7 @@ def old_primary_returns(setup):
     b.promote()
     follows(proxy, b)
     until("B acknowledges", lambda: ledger.acks_of(b))
-    told = ledger.judge(b, lost_said(proxy))
+    told = ledger.judge(b, lost_said(proxy, ledger))
     a.start()
     until("A is stale", lambda: proxy.verdict(a) == "stale")
     promise(proxy.holder() == b.port and "stale_primary" in proxy.conditions(), "B keeps the traffic")
@@ -218,7 +226,7 @@ def demoted_in_place(setup):
     until("A is a replica", lambda: proxy.verdict(a) == "replica")
     promise(not proxy.conditions() & {"stale_primary", "multiple_primaries"}, "nothing to be told")
     record = last_follow(proxy)["following"]
-    return f"lost {record.get('lost_bytes')} bytes, sample {record.get('age_ms')} ms old; " + ledger.judge(b, lost_said(proxy))
+    return f"lost {record.get('lost_bytes')} bytes, sample {record.get('age_ms')} ms old; " + ledger.judge(b, lost_said(proxy, ledger))
 
 
 @row("promoted_by_mistake", smoke=True)
@@ -356,7 +364,7 @@ def fence_hook(setup):
     outcome, _, took = fence_said(proxy)
     promise(outcome == "fenced" and took >= 1000 and "unfenced" not in proxy.conditions(), f"the incident says so: {outcome}, {took} ms")
     a.process.wait(timeout=5)
-    return f"fenced in {took} ms; " + ledger.judge(b, lost_said(proxy))
+    return f"fenced in {took} ms; " + ledger.judge(b, lost_said(proxy, ledger))
 
 
 @row("fence_hook_hangs", smoke=True)
@@ -375,7 +383,7 @@ def fence_hook_hangs(setup):
     promise(waited > 2 and "unfenced" in proxy.conditions(), "a condition says so, too")
     until("nothing of it runs", lambda: not is_running(fence), 5)
     until("B acknowledges", lambda: ledger.acks_of(b))
-    return f"went on after {took} ms; " + ledger.judge(b, lost_said(proxy))
+    return f"went on after {took} ms; " + ledger.judge(b, lost_said(proxy, ledger))
 
 
 @row("fence_hook_fails", smoke=True)
@@ -434,7 +442,7 @@ def fence_webhook(setup):
     wanted = {"event": "fence", "service": "orders", "from": f"127.0.0.1:{a.port}", "to": f"127.0.0.1:{b.port}"}
     promise(len(bodies) == 2 and all(wanted.items() <= body.items() for body in bodies), f"it was told {bodies}")
     promise(fence_said(proxy)[0] == "fenced", "it has agreed")
-    return ledger.judge(b, lost_said(proxy))
+    return ledger.judge(b, lost_said(proxy, ledger))
 
 
 @row("close_on_two", smoke=True)
